@@ -1,0 +1,55 @@
+export { type AgentSpec, agentSpec, type PromptReference } from './agent.ts'
+export {
+  type AgentRuntimeSpec,
+  type ModelSpec,
+  type ScriptEntry,
+  type SecretKeyRef,
+  type SettingsSpec,
+  settingsSpec,
+} from './agent-runtime.ts'
+export { API_VERSION, type ModelParameters } from './common.ts'
+export { crdOf } from './crd.ts'
+export {
+  type Definition,
+  type DefinitionKind,
+  type DefinitionOf,
+  definition,
+  definitionRevision,
+  type ItemId,
+  itemIdOf,
+  RUNNABLE,
+  type RunnableKind,
+  type RunnablePlural,
+  SETTINGS_ID,
+} from './definition.ts'
+export {
+  type ApplyRequest,
+  type ApplyResponse,
+  applyRequest,
+  applyResponse,
+  type BundlePush,
+  type BundleState,
+  type ItemResult,
+  type ItemState,
+  type Outcome,
+  type Owner,
+  PROTOCOL,
+  type RuntimeEvent,
+  type RuntimeState,
+  runtimeEvent,
+  runtimeState,
+  secretId,
+} from './management.ts'
+export {
+  formatPath,
+  type Problem,
+  ProblemError,
+  problemOf,
+  problemOfIssues,
+  REASONS,
+  type Reason,
+} from './reason.ts'
+export { isKind, KINDS, type Kind, manifestFrame, type Resource, resourceSchema, type SpecOf } from './resource.ts'
+export { digestOf, hashJson, hashText, revisionOf } from './revision.ts'
+export { type TeamMember, type TeamSpec, teamSpec } from './team.ts'
+export { type WorkflowSpec, type WorkflowStep, workflowSpec } from './workflow.ts'

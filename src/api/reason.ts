@@ -1,0 +1,131 @@
+import { z } from 'zod'
+
+/** Condition types that a reason can show in. */
+export type ConditionType = 'Accepted' | 'Ready'
+
+type Row = {
+  /** Where it shows in status. */
+  condition: ConditionType
+  /** Whether time or another object's change can help, so that the item waits rather than stalls. */
+  retry: boolean
+  /** HTTP status of an API answer that carries the reason. */
+  status: number
+}
+
+/**
+ * Wire string → where it shows, whether to retry, which HTTP status. The one table that conditions, retries,
+ * log lines and API answers are made from.
+ */
+export const REASONS = {
+  // The declaration itself.
+  InvalidYAML: { condition: 'Accepted', retry: false, status: 422 },
+  InvalidSpec: { condition: 'Accepted', retry: false, status: 422 },
+  UnknownField: { condition: 'Accepted', retry: false, status: 422 },
+  UnknownKind: { condition: 'Accepted', retry: false, status: 422 },
+  DuplicateName: { condition: 'Accepted', retry: false, status: 409 },
+  ReferenceCycle: { condition: 'Accepted', retry: false, status: 422 },
+  StepCycle: { condition: 'Accepted', retry: false, status: 422 },
+  StepNotFound: { condition: 'Accepted', retry: false, status: 422 },
+  InvalidExpression: { condition: 'Accepted', retry: false, status: 422 },
+  RuntimeNotServed: { condition: 'Accepted', retry: false, status: 422 },
+  // References that may yet appear: the item waits, what served goes on serving.
+  RuntimeNotFound: { condition: 'Ready', retry: true, status: 422 },
+  ModelNotFound: { condition: 'Ready', retry: true, status: 422 },
+  SecretNotFound: { condition: 'Ready', retry: true, status: 422 },
+  ToolNotFound: { condition: 'Ready', retry: true, status: 422 },
+  PromptNotFound: { condition: 'Ready', retry: true, status: 422 },
+  AgentNotFound: { condition: 'Ready', retry: true, status: 422 },
+  WorkflowNotFound: { condition: 'Ready', retry: true, status: 422 },
+  TeamNotFound: { condition: 'Ready', retry: true, status: 422 },
+  StillReferenced: { condition: 'Ready', retry: true, status: 409 },
+  // Files of a bundle.
+  DirectoryNotFound: { condition: 'Ready', retry: true, status: 422 },
+  FileTooLarge: { condition: 'Ready', retry: false, status: 422 },
+  BundleTooLarge: { condition: 'Ready', retry: false, status: 422 },
+  FileNotText: { condition: 'Ready', retry: false, status: 422 },
+  InvalidFileName: { condition: 'Ready', retry: false, status: 422 },
+  InvalidSyntax: { condition: 'Ready', retry: false, status: 422 },
+  ImportNotFound: { condition: 'Ready', retry: false, status: 422 },
+  PackageNotAllowed: { condition: 'Ready', retry: false, status: 422 },
+  ToolLoadFailed: { condition: 'Ready', retry: false, status: 422 },
+  ToolLoadTimeout: { condition: 'Ready', retry: false, status: 422 },
+  InvalidTool: { condition: 'Ready', retry: false, status: 422 },
+  DuplicateTool: { condition: 'Ready', retry: false, status: 422 },
+  IncludeNotFound: { condition: 'Ready', retry: false, status: 422 },
+  IncludeCycle: { condition: 'Ready', retry: false, status: 422 },
+  PromptTooLarge: { condition: 'Ready', retry: false, status: 422 },
+  ModelLoadFailed: { condition: 'Ready', retry: false, status: 422 },
+  // The management protocol.
+  RuntimeUnreachable: { condition: 'Ready', retry: true, status: 502 },
+  StaleFence: { condition: 'Ready', retry: true, status: 409 },
+  WrongTarget: { condition: 'Ready', retry: true, status: 409 },
+  Claimed: { condition: 'Ready', retry: true, status: 409 },
+  SnapshotMoved: { condition: 'Ready', retry: true, status: 412 },
+  OwnedByOther: { condition: 'Ready', retry: false, status: 409 },
+  RevisionMismatch: { condition: 'Ready', retry: false, status: 422 },
+  // Runs and calls.
+  InvalidArguments: { condition: 'Ready', retry: false, status: 422 },
+  ToolFailed: { condition: 'Ready', retry: false, status: 502 },
+  ToolTimeout: { condition: 'Ready', retry: false, status: 504 },
+  InvalidToolResult: { condition: 'Ready', retry: false, status: 502 },
+  ToolResultTooLarge: { condition: 'Ready', retry: false, status: 502 },
+  ModelFailed: { condition: 'Ready', retry: true, status: 502 },
+  MaxStepsExceeded: { condition: 'Ready', retry: false, status: 422 },
+  StepFailed: { condition: 'Ready', retry: false, status: 502 },
+  RunTimeout: { condition: 'Ready', retry: false, status: 504 },
+  RunCancelled: { condition: 'Ready', retry: false, status: 499 },
+} as const satisfies Record<string, Row>
+export type Reason = keyof typeof REASONS
+
+export const reason = z.enum(Object.keys(REASONS) as [Reason, ...Reason[]])
+
+/**
+ * What is wrong, and where. `message` names the field and the fix and never holds a secret; `path` points into the
+ * resource (`spec.tools[0]`), `file` into a bundle or a manifest; `line` and `column` count from 1.
+ */
+export const problem = z.strictObject({
+  reason,
+  message: z.string(),
+  path: z.string().optional(),
+  file: z.string().optional(),
+  line: z.int().positive().optional(),
+  column: z.int().positive().optional(),
+})
+export type Problem = z.output<typeof problem>
+
+/** A problem as an exception, for the places where no result can be returned. */
+export class ProblemError extends Error {
+  readonly problem: Problem
+
+  constructor(details: Problem, options?: ErrorOptions) {
+    super(details.message, options)
+    this.name = 'ProblemError'
+    this.problem = details
+  }
+}
+
+/** The problem that an exception carries, or `fallback` with the exception's own message. */
+export function problemOf(error: unknown, fallback: Reason): Problem {
+  if (error instanceof ProblemError) return error.problem
+  return { reason: fallback, message: error instanceof Error ? error.message : String(error) }
+}
+
+/** `['spec', 'tools', 0]` → `spec.tools[0]`. */
+export function formatPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${String(part)}`))
+    .join('')
+}
+
+/** The first issue of a zod error as a problem; an unknown field is told apart from a bad value. */
+export function problemOfIssues(error: z.ZodError): Problem {
+  const issue = error.issues[0]
+  if (issue === undefined) return { reason: 'InvalidSpec', message: 'is not valid' }
+  if (issue.code === 'unrecognized_keys') {
+    const key = issue.keys[0] ?? ''
+    const path = formatPath([...issue.path, key])
+    return { reason: 'UnknownField', message: `unknown field ${path}`, path }
+  }
+  const path = formatPath(issue.path)
+  return { reason: 'InvalidSpec', message: path === '' ? issue.message : `${path}: ${issue.message}`, path }
+}

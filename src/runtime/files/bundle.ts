@@ -1,0 +1,22 @@
+import { hashJson, hashText } from '../../api/index.ts'
+
+/**
+ * A bundle as it was read: the files of one ConfigMap or directory at one moment. Taken or refused as a whole.
+ * Paths use `/` and are relative to the bundle.
+ */
+export type BundleFiles = {
+  readonly name: string
+  readonly hash: string
+  readonly files: ReadonlyMap<string, Uint8Array>
+}
+
+/** The hash of a bundle: over the path and the content of each file, whatever their order. */
+export function bundleHash(files: ReadonlyMap<string, Uint8Array>): string {
+  return hashJson(Object.fromEntries([...files].map(([path, content]) => [path, hashText(content)])))
+}
+
+export const bundleOf = (name: string, files: ReadonlyMap<string, Uint8Array>): BundleFiles => ({
+  name,
+  hash: bundleHash(files),
+  files,
+})

@@ -1,0 +1,37 @@
+import type { LanguageModelV4 } from '@ai-sdk/provider'
+import type { DefinitionKind, DefinitionOf, ItemId, ModelSpec, Owner } from '../../api/index.ts'
+import type { LoadedBundle } from '../files/loaded.ts'
+import type { ToolDescription } from '../tools/port.ts'
+
+/** An item that serves. */
+export type ActiveItem<K extends DefinitionKind = DefinitionKind> = {
+  readonly id: ItemId
+  readonly owner: Owner
+  readonly definition: DefinitionOf<K>
+  readonly revision: string
+  readonly digest: string
+}
+
+/** A model that answers: its declaration and the provider's client, with the key already in it. */
+export type LoadedModel = { readonly spec: ModelSpec; readonly client: LanguageModelV4 }
+
+/** A tool that can be called: its description and the bundle version that holds it. */
+export type ServedTool = { readonly description: ToolDescription; readonly bundle: LoadedBundle }
+
+/**
+ * What a runtime serves at one moment: consistent in itself, and never changed. A run pins the snapshot it starts
+ * with and reads nothing else.
+ */
+export interface Snapshot {
+  /** Changes with every swap. */
+  readonly id: string
+  readonly agents: ReadonlyMap<string, ActiveItem<'Agent'>>
+  readonly teams: ReadonlyMap<string, ActiveItem<'Team'>>
+  readonly workflows: ReadonlyMap<string, ActiveItem<'Workflow'>>
+  readonly settings: ActiveItem<'Settings'>
+  readonly models: ReadonlyMap<string, LoadedModel>
+  /** In the order in which a bare tool name is looked up. */
+  readonly bundles: ReadonlyMap<string, LoadedBundle>
+  /** Every tool under `bundle/name`, and under its bare name where it is the first of that name. */
+  readonly tools: ReadonlyMap<string, ServedTool>
+}
