@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { API_VERSION } from './common.ts'
-import { KINDS, type Kind } from './resource.ts'
+import { API_VERSION } from './kinds/common.ts'
+import { KINDS, type Kind } from './kinds/resource.ts'
 
 type Node = Record<string, unknown>
 

@@ -1,10 +1,10 @@
 import { z } from 'zod'
-import { agentSpec } from './agent.ts'
-import { settingsSpec } from './agent-runtime.ts'
-import { dnsLabel, text } from './common.ts'
+import { agentSpec } from './kinds/agent.ts'
+import { settingsSpec } from './kinds/agent-runtime.ts'
+import { dnsLabel, text } from './kinds/common.ts'
 import { revisionOf } from './revision.ts'
-import { teamSpec } from './team.ts'
-import { workflowSpec } from './workflow.ts'
+import { teamSpec } from './kinds/team.ts'
+import { workflowSpec } from './kinds/workflow.ts'
 
 const named = {
   name: dnsLabel(),

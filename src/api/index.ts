@@ -1,4 +1,4 @@
-export { type AgentSpec, agentSpec, type PromptReference } from './agent.ts'
+export { type AgentSpec, agentSpec, type PromptReference } from './kinds/agent.ts'
 export {
   type AgentRuntimeSpec,
   type ModelSpec,
@@ -6,8 +6,8 @@ export {
   type SecretKeyRef,
   type SettingsSpec,
   settingsSpec,
-} from './agent-runtime.ts'
-export { API_VERSION, type ModelParameters } from './common.ts'
+} from './kinds/agent-runtime.ts'
+export { API_VERSION, type ModelParameters } from './kinds/common.ts'
 export { crdOf } from './crd.ts'
 export {
   type Definition,
@@ -49,7 +49,7 @@ export {
   REASONS,
   type Reason,
 } from './reason.ts'
-export { isKind, KINDS, type Kind, manifestFrame, type Resource, resourceSchema, type SpecOf } from './resource.ts'
+export { isKind, KINDS, type Kind, manifestFrame, type Resource, resourceSchema, type SpecOf } from './kinds/resource.ts'
 export { digestOf, hashJson, hashText, revisionOf } from './revision.ts'
-export { type TeamMember, type TeamSpec, teamSpec } from './team.ts'
-export { type WorkflowSpec, type WorkflowStep, workflowSpec } from './workflow.ts'
+export { type TeamMember, type TeamSpec, teamSpec } from './kinds/team.ts'
+export { type WorkflowSpec, type WorkflowStep, workflowSpec } from './kinds/workflow.ts'

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import type { secretKeyRef } from './agent-runtime.ts'
-import { dnsLabel, filePath } from './common.ts'
-import { definition, itemId } from './definition.ts'
+import type { secretKeyRef } from './kinds/agent-runtime.ts'
+import { dnsLabel, filePath } from './kinds/common.ts'
+import { itemId } from './definition.ts'
 import { problem } from './reason.ts'
 import { hash } from './revision.ts'
 
@@ -17,7 +17,11 @@ export const outcome = z.enum(['activated', 'unchanged', 'checked', 'rejected', 
 export type Outcome = z.output<typeof outcome>
 
 const active = z.strictObject({ revision: hash, digest: hash })
-const candidate = z.strictObject({ revision: hash, outcome, error: problem.optional() })
+const candidate = z.strictObject({
+  revision: hash.optional().describe('Absent for a removal that waits'),
+  outcome,
+  error: problem.optional(),
+})
 
 export const itemState = z.strictObject({
   owner,
@@ -29,7 +33,13 @@ export type ItemState = z.output<typeof itemState>
 /** A bundle in a pod: what serves, what waits or was refused, and what the mount shows. */
 export const bundleState = z.strictObject({
   active: hash.optional(),
-  candidate: z.strictObject({ hash, outcome, error: problem.optional() }).optional(),
+  candidate: z
+    .strictObject({
+      hash: hash.optional().describe('Absent when the files could not be read'),
+      outcome,
+      error: problem.optional(),
+    })
+    .optional(),
   mount: hash.optional(),
 })
 export type BundleState = z.output<typeof bundleState>
@@ -63,14 +73,17 @@ export type BundlePush = z.output<typeof bundlePush>
 /** `secret/key`, the name under which a secret value travels. */
 export const secretId = ({ name, key }: z.output<typeof secretKeyRef>): string => `${name}/${key}`
 
-/** Body of `POST apply`. Item by item: one bad item never stops another. Idempotent. */
+/**
+ * Body of `POST apply`. Item by item: one bad item never stops another, so each `definition` is parsed on its own.
+ * Idempotent.
+ */
 export const applyRequest = z.strictObject({
   fence: z.int().nonnegative(),
   target: z.strictObject({ bootId: z.string() }),
   claim: z.string().min(1).max(253),
   ifSnapshot: z.string().optional(),
   mode: z.enum(['check', 'activate']),
-  items: z.record(itemId, z.strictObject({ owner, revision: hash, definition })).default({}),
+  items: z.record(itemId, z.strictObject({ owner, revision: hash, definition: z.unknown() })).default({}),
   bundles: z.record(dnsLabel(), bundlePush).default({}),
   secrets: z.record(z.string(), z.strictObject({ version: z.string(), value: z.string() })).default({}),
   remove: z

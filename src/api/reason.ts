@@ -62,6 +62,7 @@ export const REASONS = {
   Claimed: { condition: 'Ready', retry: true, status: 409 },
   SnapshotMoved: { condition: 'Ready', retry: true, status: 412 },
   OwnedByOther: { condition: 'Ready', retry: false, status: 409 },
+  Superseded: { condition: 'Ready', retry: true, status: 409 },
   RevisionMismatch: { condition: 'Ready', retry: false, status: 422 },
   // Runs and calls.
   InvalidArguments: { condition: 'Ready', retry: false, status: 422 },

@@ -43,7 +43,7 @@ export interface DynamicItems {
 /** The mount's side of a bundle: what a directory shows, or why it cannot be read. */
 export interface MountedBundles {
   offer(bundle: BundleFiles): Promise<ItemResult>
-  refuse(name: string, error: Problem): void
+  refuse(name: string, error: Problem): ItemResult
   /** The directory is gone or was emptied of files. */
   withdraw(name: string): Promise<ItemResult>
 }

@@ -4,7 +4,7 @@ import type { LoadedBundle } from '../files/loaded.ts'
 import type { ToolDescription } from '../tools/port.ts'
 
 /** An item that serves. */
-export type ActiveItem<K extends DefinitionKind = DefinitionKind> = {
+export type ActiveItem<K extends DefinitionKind> = {
   readonly id: ItemId
   readonly owner: Owner
   readonly definition: DefinitionOf<K>
@@ -12,8 +12,16 @@ export type ActiveItem<K extends DefinitionKind = DefinitionKind> = {
   readonly digest: string
 }
 
+/** An item of any kind that serves. */
+export type AnyActiveItem = { [K in DefinitionKind]: ActiveItem<K> }[DefinitionKind]
+
 /** A model that answers: its declaration and the provider's client, with the key already in it. */
-export type LoadedModel = { readonly spec: ModelSpec; readonly client: LanguageModelV4 }
+export type LoadedModel = {
+  readonly spec: ModelSpec
+  readonly client: LanguageModelV4
+  /** Takes the key out of a message. Absent where there is no key. */
+  readonly redact?: (text: string) => string
+}
 
 /** A tool that can be called: its description and the bundle version that holds it. */
 export type ServedTool = { readonly description: ToolDescription; readonly bundle: LoadedBundle }

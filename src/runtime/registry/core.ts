@@ -1,0 +1,246 @@
+import { type ItemResult, type Owner, type Problem, RUNNABLE } from '../../api/index.ts'
+import type { EventLog } from './event-log.ts'
+import { Pins } from './pins.ts'
+import { buildSnapshot } from './plan/build.ts'
+import { type CandidateRecord, Candidates, describeCandidate } from './plan/candidates.ts'
+import { resolve } from './plan/resolve.ts'
+import { bundleNameOf, type Served, type ServedSettings } from './plan/served.ts'
+import type { Pinned } from './port.ts'
+import type { AnyActiveItem, Snapshot } from './snapshot.ts'
+
+/** Something that came for an id, as far as it could be prepared on its own. */
+export type Arrival =
+  | { readonly type: 'put'; readonly unit: Served }
+  | { readonly type: 'remove'; readonly id: string }
+  | {
+      readonly type: 'refused'
+      readonly id: string
+      readonly revision?: string | undefined
+      readonly owner?: Owner | undefined
+      readonly error: Problem
+    }
+
+export const arrivalId = (arrival: Arrival): string => (arrival.type === 'put' ? arrival.unit.id : arrival.id)
+
+export type CoreOptions = {
+  readonly bootId: string
+  readonly settings: ServedSettings
+  /** Names of mounted bundles in the order in which they were given. */
+  readonly mounts: readonly string[]
+  readonly events: EventLog
+}
+
+/**
+ * The state of a registry and its one transition: arrivals become candidates, `resolve` says which may serve, and one
+ * swap makes them serve. Synchronous, so nobody ever sees half of it.
+ */
+export class RegistryCore {
+  readonly candidates = new Candidates()
+  readonly #bootId: string
+  readonly #mounts: readonly string[]
+  readonly #events: EventLog
+  readonly #pins: Pins
+  #units: ReadonlyMap<string, Served>
+  #snapshot: Snapshot
+  #swaps = 0
+
+  constructor({ bootId, settings, mounts, events }: CoreOptions) {
+    this.#bootId = bootId
+    this.#mounts = mounts
+    this.#events = events
+    this.#units = new Map([[settings.id, settings]])
+    this.#snapshot = buildSnapshot(`${bootId}/0`, this.#units, mounts)
+    this.#pins = new Pins(this.#snapshot, disposeTools)
+  }
+
+  get snapshot(): Snapshot {
+    return this.#snapshot
+  }
+
+  get bundleVersionsAlive(): number {
+    return this.#pins.bundleVersionsAlive()
+  }
+
+  /** What serves under an id. */
+  unit(id: string): Served | undefined {
+    return this.#units.get(id)
+  }
+
+  pin(): Pinned {
+    return this.#pins.pin()
+  }
+
+  /** Takes the arrivals in and says what became of each. */
+  commit(arrivals: readonly Arrival[]): Map<string, ItemResult> {
+    const before = this.#units
+    for (const arrival of arrivals) this.#admit(arrival)
+    const { next, waiting } = resolve(this.#units, this.candidates.eligible())
+    this.candidates.settle(waiting)
+    this.#swap(next)
+    const results = new Map(arrivals.map((arrival) => [arrivalId(arrival), this.#resultOf(arrival, before)]))
+    this.#announceWaiting(results)
+    return results
+  }
+
+  /** What would become of the arrivals; changes nothing. */
+  check(arrivals: readonly Arrival[]): Map<string, ItemResult> {
+    const trial = this.candidates.copy()
+    for (const arrival of arrivals) trial.set(arrivalId(arrival), recordOf(arrival))
+    const { waiting } = resolve(this.#units, trial.eligible())
+    return new Map(
+      arrivals.map((arrival) => {
+        const id = arrivalId(arrival)
+        const revision = revisionOfArrival(arrival)
+        if (arrival.type === 'put' && arrival.unit !== this.#units.get(id)) disposeUnit(arrival.unit)
+        if (arrival.type === 'refused') return [id, result('rejected', { revision, error: arrival.error })]
+        const error = waiting.get(id)
+        return [id, error ? result('pending', { revision, error }) : result('checked', { revision })]
+      }),
+    )
+  }
+
+  #admit(arrival: Arrival): void {
+    const id = arrivalId(arrival)
+    const replaced = this.candidates.get(id)
+    if (replaced?.type === 'put' && !(arrival.type === 'put' && arrival.unit === replaced.unit))
+      disposeUnit(replaced.unit)
+    if (this.#changesNothing(arrival)) {
+      if (arrival.type === 'put' && arrival.unit !== this.#units.get(id)) disposeUnit(arrival.unit)
+      this.candidates.delete(id)
+    } else this.candidates.set(id, recordOf(arrival))
+  }
+
+  #changesNothing(arrival: Arrival): boolean {
+    const serving = this.#units.get(arrivalId(arrival))
+    if (arrival.type === 'refused') return false
+    if (arrival.type === 'remove') return serving === undefined
+    return serving !== undefined && isSame(serving, arrival.unit)
+  }
+
+  #swap(next: ReadonlyMap<string, Served>): void {
+    const unchanged = next.size === this.#units.size && [...next].every(([id, unit]) => this.#units.get(id) === unit)
+    if (unchanged) return
+    const before = this.#snapshot
+    this.#swaps += 1
+    const previous = { units: this.#units, snapshot: before }
+    this.#snapshot = buildSnapshot(`${this.#bootId}/${this.#swaps}`, next, this.#mounts, previous)
+    this.#units = next
+    this.#pins.swap(this.#snapshot)
+    this.#announceChanges(before, this.#snapshot)
+  }
+
+  #resultOf(arrival: Arrival, before: ReadonlyMap<string, Served>): ItemResult {
+    const id = arrivalId(arrival)
+    const revision = revisionOfArrival(arrival)
+    const candidate = this.candidates.get(id)
+    if (candidate) {
+      const { outcome, error } = describeCandidate(candidate)
+      return result(outcome, { revision, error })
+    }
+    const serving = this.#units.get(id)
+    if (serving === before.get(id)) return result('unchanged', { revision, digest: this.#digestOf(id) })
+    return result('activated', { revision, digest: this.#digestOf(id) })
+  }
+
+  #digestOf(id: string): string | undefined {
+    const unit = this.#units.get(id)
+    if (unit === undefined) return undefined
+    if (unit.type === 'bundle') return unit.bundle.hash
+    return itemsOf(this.#snapshot).get(id)?.digest
+  }
+
+  #announceChanges(before: Snapshot, after: Snapshot): void {
+    const old = itemsOf(before)
+    const now = itemsOf(after)
+    for (const [item, { revision, digest, owner }] of now) {
+      const was = old.get(item)
+      if (was?.revision === revision && was.digest === digest && was.owner === owner) continue
+      this.#events.append({ type: 'activated', item, revision, digest })
+    }
+    for (const item of old.keys()) if (!now.has(item)) this.#events.append({ type: 'activated', item })
+    const bundles = new Set([...before.bundles.keys(), ...after.bundles.keys()])
+    for (const bundle of bundles) {
+      const hash = after.bundles.get(bundle)?.hash
+      if (hash === before.bundles.get(bundle)?.hash) continue
+      this.#events.append({ type: 'bundle', bundle, state: hash === undefined ? {} : { active: hash } })
+    }
+  }
+
+  #announceWaiting(results: ReadonlyMap<string, ItemResult>): void {
+    for (const [id, { outcome, revision, error }] of results) {
+      if ((outcome !== 'rejected' && outcome !== 'pending') || error === undefined) continue
+      const bundle = bundleNameOf(id)
+      if (bundle !== undefined) {
+        const candidate = { ...(revision === undefined ? {} : { hash: revision }), outcome, error }
+        const active = this.#snapshot.bundles.get(bundle)?.hash
+        this.#events.append({
+          type: 'bundle',
+          bundle,
+          state: { ...(active === undefined ? {} : { active }), candidate },
+        })
+      } else if (revision !== undefined) {
+        this.#events.append({ type: 'rejected', item: id, outcome, revision, error })
+      }
+    }
+  }
+}
+
+/** All items of a snapshot by id, the settings among them. */
+export function itemsOf(snapshot: Snapshot): Map<string, AnyActiveItem> {
+  const out = new Map<string, AnyActiveItem>([[snapshot.settings.id, snapshot.settings]])
+  for (const kind of Object.values(RUNNABLE)) for (const item of snapshot[kind].values()) out.set(item.id, item)
+  return out
+}
+
+function recordOf(arrival: Arrival): CandidateRecord {
+  const revision = revisionOfArrival(arrival)
+  switch (arrival.type) {
+    case 'put':
+      return { type: 'put', unit: arrival.unit, revision, owner: ownerOfUnit(arrival.unit) }
+    case 'remove':
+      return { type: 'remove' }
+    case 'refused':
+      return { type: 'refused', error: arrival.error, revision, owner: arrival.owner }
+  }
+}
+
+function revisionOfArrival(arrival: Arrival): string | undefined {
+  if (arrival.type === 'remove') return undefined
+  if (arrival.type === 'refused') return arrival.revision
+  return arrival.unit.type === 'bundle' ? arrival.unit.bundle.hash : arrival.unit.revision
+}
+
+export const ownerOfUnit = (unit: Served | undefined): Owner | undefined =>
+  unit === undefined || unit.type === 'bundle' ? undefined : unit.owner
+
+function isSame(serving: Served, arrived: Served): boolean {
+  if (serving.type === 'bundle') return arrived.type === 'bundle' && serving.bundle.hash === arrived.bundle.hash
+  if (arrived.type === 'bundle' || serving.revision !== arrived.revision || serving.owner !== arrived.owner)
+    return false
+  return serving.type !== 'settings' || (arrived.type === 'settings' && serving.secrets === arrived.secrets)
+}
+
+function result(
+  outcome: ItemResult['outcome'],
+  {
+    revision,
+    digest,
+    error,
+  }: { revision?: string | undefined; digest?: string | undefined; error?: Problem | undefined },
+): ItemResult {
+  return {
+    outcome,
+    ...(revision === undefined ? {} : { revision }),
+    ...(digest === undefined ? {} : { digest }),
+    ...(error === undefined ? {} : { error }),
+  }
+}
+
+const disposeUnit = (unit: Served): void => {
+  if (unit.type === 'bundle') disposeTools(unit.bundle)
+}
+
+/** Tool code cannot be waited for here: a version that does not end well only keeps its own memory. */
+const disposeTools = ({ tools }: { tools: { dispose(): Promise<void> } }): void => {
+  tools.dispose().catch(() => undefined)
+}

@@ -1,0 +1,140 @@
+import { type DefinitionKind, digestOf, RUNNABLE, SETTINGS_ID } from '../../../api/index.ts'
+import type { LoadedBundle } from '../../files/loaded.ts'
+import type { ActiveItem, AnyActiveItem, ServedTool, Snapshot } from '../snapshot.ts'
+import type { Served, ServedItem, ServedSettings } from './served.ts'
+import { selectTools } from './tool-names.ts'
+
+/** Bundles in the order in which a bare tool name is looked up: the settings' order, the mounts' order, then by name. */
+function orderBundles(
+  bundles: ReadonlyMap<string, LoadedBundle>,
+  settings: ServedSettings,
+  mounts: readonly string[],
+): Map<string, LoadedBundle> {
+  const declared = settings.definition.spec.bundles.map(({ name }) => name)
+  const names = new Set([...declared, ...mounts, ...[...bundles.keys()].sort()])
+  return new Map(
+    [...names].flatMap((name) => {
+      const bundle = bundles.get(name)
+      return bundle ? [[name, bundle] as const] : []
+    }),
+  )
+}
+
+function indexTools(bundles: ReadonlyMap<string, LoadedBundle>): Map<string, ServedTool> {
+  const tools = new Map<string, ServedTool>()
+  for (const [bundleName, bundle] of bundles) {
+    for (const description of bundle.tools.tools) {
+      const served: ServedTool = { description, bundle }
+      tools.set(`${bundleName}/${description.name}`, served)
+      if (!tools.has(description.name)) tools.set(description.name, served)
+    }
+  }
+  return tools
+}
+
+/** Names of tools that more than one bundle has, with the bundles; the first one serves the bare name. */
+export function toolClashes(bundles: ReadonlyMap<string, LoadedBundle>): Map<string, string[]> {
+  const holders = new Map<string, string[]>()
+  for (const [bundleName, bundle] of bundles) {
+    for (const { name } of bundle.tools.tools) holders.set(name, [...(holders.get(name) ?? []), bundleName])
+  }
+  return new Map([...holders].filter(([, names]) => names.length > 1))
+}
+
+/** Names of the bundles whose files an item's behaviour depends on. */
+function bundlesUsed(
+  { definition }: ServedItem,
+  bundles: ReadonlyMap<string, LoadedBundle>,
+  tools: ReadonlyMap<string, ServedTool>,
+): Set<string> {
+  switch (definition.kind) {
+    case 'Team':
+      return new Set()
+    case 'Workflow': {
+      const names = definition.spec.steps.flatMap(({ tool }) => (tool === undefined ? [] : [tool]))
+      return new Set(selectTools(names, tools).map(({ bundle }) => bundle.name))
+    }
+    case 'Agent': {
+      const used = new Set(selectTools(definition.spec.tools, tools).map(({ bundle }) => bundle.name))
+      const { prompt } = definition.spec
+      const holder = prompt && findPromptBundle(bundles, prompt)
+      if (holder) used.add(holder.name)
+      return used
+    }
+  }
+}
+
+/** The bundle that a prompt reference means: the named one, else the first in order that has the file. */
+export function findPromptBundle(
+  bundles: ReadonlyMap<string, LoadedBundle>,
+  { bundle, file }: { bundle?: string | undefined; file: string },
+): LoadedBundle | undefined {
+  if (bundle !== undefined) return bundles.get(bundle)
+  return [...bundles.values()].find(({ prompts }) => prompts.has(file))
+}
+
+/** What the snapshot before was made from, so that what did not change is taken over. */
+export type Previous = { readonly units: ReadonlyMap<string, Served>; readonly snapshot: Snapshot }
+
+/** Digests depend on bundles and settings: only while both are the same can an item's entry be taken over. */
+function isReusable(
+  previous: Previous | undefined,
+  bundles: ReadonlyMap<string, LoadedBundle>,
+  settings: ServedSettings,
+): previous is Previous {
+  if (previous?.snapshot.settings.revision !== settings.revision) return false
+  const before = [...previous.snapshot.bundles.values()]
+  const now = [...bundles.values()]
+  return before.length === now.length && now.every((bundle, index) => bundle === before[index])
+}
+
+/**
+ * Makes the snapshot that serves the given units.
+ * @param units consistent, with the settings among them
+ * @param mounts names of mounted bundles in the order in which they were given
+ */
+export function buildSnapshot(
+  id: string,
+  units: ReadonlyMap<string, Served>,
+  mounts: readonly string[],
+  previous?: Previous,
+): Snapshot {
+  const settings = units.get(SETTINGS_ID)
+  if (settings?.type !== 'settings') throw new Error('a snapshot always has settings')
+  const loaded = [...units.values()].flatMap((unit) => (unit.type === 'bundle' ? [unit.bundle] : []))
+  const bundles = orderBundles(new Map(loaded.map((bundle) => [bundle.name, bundle])), settings, mounts)
+  const tools = indexTools(bundles)
+  const reusable = isReusable(previous, bundles, settings) ? previous : undefined
+  const activeOf = (unit: ServedItem): AnyActiveItem => {
+    const kept = reusable?.units.get(unit.id) === unit ? itemOf(reusable.snapshot, unit) : undefined
+    if (kept) return kept
+    const hashes = [...bundlesUsed(unit, bundles, tools)].map((name) => [name, bundles.get(name)?.hash ?? ''])
+    const input = { revision: unit.revision, bundles: Object.fromEntries(hashes), settings: settings.revision }
+    return activeItem(unit, digestOf(input))
+  }
+  const itemsOf = <K extends DefinitionKind>(kind: K): Map<string, ActiveItem<K>> =>
+    new Map(
+      [...units.values()].flatMap((unit) =>
+        unit.type === 'item' && unit.definition.kind === kind
+          ? [[unit.definition.name, activeOf(unit) as unknown as ActiveItem<K>] as const]
+          : [],
+      ),
+    )
+  const settingsDigest = digestOf({ revision: settings.revision, bundles: {}, settings: settings.revision })
+  return Object.freeze({
+    id,
+    agents: itemsOf('Agent'),
+    teams: itemsOf('Team'),
+    workflows: itemsOf('Workflow'),
+    settings: activeItem(settings, settingsDigest) as ActiveItem<'Settings'>,
+    models: settings.models,
+    bundles,
+    tools,
+  })
+}
+
+const itemOf = (snapshot: Snapshot, { definition }: ServedItem): AnyActiveItem | undefined =>
+  snapshot[RUNNABLE[definition.kind]].get(definition.name)
+
+const activeItem = ({ id, owner, definition, revision }: ServedItem | ServedSettings, digest: string): AnyActiveItem =>
+  Object.freeze({ id, owner, definition, revision, digest }) as AnyActiveItem

@@ -1,0 +1,31 @@
+import type { ServedTool } from '../snapshot.ts'
+
+/** True for an entry of `Agent.tools` that may match any number of tools, none included. */
+export const isGlob = (pattern: string): boolean => pattern.includes('*')
+
+/** A matcher for one entry of `Agent.tools`: `*` stands for any characters of a tool's name, never for a bundle's. */
+function matcher(pattern: string): (name: string) => boolean {
+  if (!isGlob(pattern)) return (name) => name === pattern
+  const source = pattern
+    .split('*')
+    .map((part) => RegExp.escape(part))
+    .join('[^/]*')
+  const expression = new RegExp(`^${source}$`)
+  return (name) => expression.test(name)
+}
+
+/**
+ * The tools that entries of `Agent.tools` name, each once, in the order of the entries. A bare name or glob looks at
+ * the tools served under their bare names, `bundle/name` at that bundle's.
+ */
+export function selectTools(patterns: readonly string[], tools: ReadonlyMap<string, ServedTool>): ServedTool[] {
+  const selected = new Set<ServedTool>()
+  for (const pattern of patterns) {
+    const exact = tools.get(pattern)
+    if (exact) selected.add(exact)
+    if (!isGlob(pattern)) continue
+    const matches = matcher(pattern)
+    for (const [name, tool] of tools) if (matches(name)) selected.add(tool)
+  }
+  return [...selected]
+}

@@ -1,0 +1,18 @@
+/** Tells which preparation of an id is the newest, so that a slow load never undoes a later, faster one. */
+export class Tickets {
+  readonly #newest = new Map<string, number>()
+  #last = 0
+
+  /** Makes every preparation of the id that is under way outdated. */
+  take(id: string): number {
+    this.#last += 1
+    this.#newest.set(id, this.#last)
+    return this.#last
+  }
+
+  /** True once, for the newest preparation of the id. */
+  redeem(id: string, ticket: number): boolean {
+    if (this.#newest.get(id) !== ticket) return false
+    return this.#newest.delete(id)
+  }
+}
