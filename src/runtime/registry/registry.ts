@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import {
   type ApplyRequest,
   type ApplyResponse,
+  type BundlePush,
   type Definition,
   type DefinitionOf,
   type ItemResult,
@@ -19,6 +20,7 @@ import {
   settingsSpec,
 } from '../../api/index.ts'
 import type { BundleFiles } from '../files/bundle.ts'
+import { BundleIntake } from './bundle-intake.ts'
 import { type Arrival, arrivalId, ownerOfUnit, RegistryCore } from './core.ts'
 import { EventLog } from './event-log.ts'
 import { type ModelLoader, type SecretValue, secretVersions } from './load-models.ts'
@@ -77,14 +79,13 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   readonly #stats = new RunStats()
   readonly #now: () => number
   readonly #secrets = new Map<string, SecretValue>()
-  /** The newest files of each bundle, served or not: loaded again when the settings allow other packages. */
-  readonly #sources = new Map<string, BundleFiles>()
-  readonly #mounted = new Map<string, string>()
+  readonly #intake = new BundleIntake()
+  /** Packages that were allowed when each bundle was last loaded. */
+  readonly #loadedWith = new Map<string, string>()
   readonly #tickets = new Tickets()
   #guard: Omit<Guard, 'snapshot'>
   /** Items that the last whole sync named; undefined before the first. */
   #expected: number | undefined
-  #packages: readonly string[] = []
 
   constructor(options: RegistryOptions) {
     this.bootId = options.bootId ?? randomUUID()
@@ -127,7 +128,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
       snapshot: this.current.id,
       complete: this.#expected !== undefined && Object.keys(items).length >= this.#expected,
       items,
-      bundles: bundleStates(this.#core, this.#mounted),
+      bundles: bundleStates(this.#core, this.#intake.mounts()),
       secrets: Object.fromEntries([...this.#secrets].map(([id, { version }]) => [id, version])),
       tools: [...this.current.tools.keys()].filter((name) => name.includes('/')).sort(),
       stats: this.#stats.all(),
@@ -138,18 +139,20 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     const { snapshot: _, ...guard } = admit({ ...this.#guard, snapshot: this.current.id }, request)
     this.#guard = guard
     const isCheck = request.mode === 'check'
+    if (!isCheck) this.#intake.called(this.#now())
     const secrets = isCheck ? new Map(this.#secrets) : this.#secrets
     for (const [id, secret] of Object.entries(request.secrets)) secrets.set(id, secret)
     for (const id of request.remove.secrets) secrets.delete(id)
 
+    const packages = this.#packagesOf(request)
     const work = [
       ...Object.entries(request.items).map(([id, item]) => [id, () => this.#itemArrival(id, item, secrets)] as const),
       ...this.#settingsAgain(request, secrets),
       ...Object.entries(request.bundles).map(
-        ([name, push]) => [bundleUnitId(name), () => this.#pushArrival(name, push)] as const,
+        ([name, push]) => [bundleUnitId(name), () => this.#pushArrival(name, push, packages, isCheck)] as const,
       ),
       ...request.remove.items.map((id) => [id, () => this.#removalArrival(id)] as const),
-      ...request.remove.bundles.map((name) => [bundleUnitId(name), () => this.#bundleRemoval(name)] as const),
+      ...request.remove.bundles.map((name) => [bundleUnitId(name), () => this.#bundleRemoval(name, isCheck)] as const),
     ]
     const results = await this.#take('push', work, isCheck)
     if (request.complete) this.#expected = request.complete.expected
@@ -157,8 +160,13 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   }
 
   async offer(bundle: BundleFiles): Promise<ItemResult> {
-    this.#mounted.set(bundle.name, bundle.hash)
-    return this.#takeOne('mount', bundleUnitId(bundle.name), () => this.#bundleArrival(bundle))
+    this.#intake.mounted(bundle, this.#now())
+    return this.#takeBundle(bundle.name)
+  }
+
+  /** Takes up what time alone has decided: a mount that turned out to be news. To be called every second. */
+  async tick(): Promise<void> {
+    await Promise.all(this.#intake.due(this.#now()).map((name) => this.#takeBundle(name)))
   }
 
   refuse(name: string, error: Problem): ItemResult {
@@ -168,8 +176,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   }
 
   withdraw(name: string): Promise<ItemResult> {
-    this.#mounted.delete(name)
-    return this.#takeOne('mount', bundleUnitId(name), () => this.#bundleRemoval(name))
+    return this.#takeOne('mount', bundleUnitId(name), () => this.#bundleRemoval(name, false))
   }
 
   async add(definition: Definition): Promise<ItemResult> {
@@ -200,7 +207,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     return this.#core.candidates.get(id)?.owner ?? ownerOfUnit(this.#core.unit(id))
   }
 
-  async #takeOne(source: ArrivalSource, id: string, prepare: () => Promise<Arrival>): Promise<ItemResult> {
+  async #takeOne(source: ArrivalSource, id: string, prepare: () => Arrival | Promise<Arrival>): Promise<ItemResult> {
     const results = await this.#take(source, [[id, prepare]], false)
     return results.get(id) ?? { outcome: 'unchanged' }
   }
@@ -279,36 +286,59 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     return { type: 'remove', id }
   }
 
-  async #pushArrival(name: string, push: ApplyRequest['bundles'][string]): Promise<Arrival> {
+  async #pushArrival(name: string, push: BundlePush, packages: readonly string[], isCheck: boolean): Promise<Arrival> {
     const files = filesOfPush(name, push)
     if ('reason' in files) return { type: 'refused', id: bundleUnitId(name), revision: push.hash, error: files }
-    return this.#bundleArrival(files)
+    if (!isCheck) this.#intake.pushed(files, this.#now())
+    return this.#bundleArrival(isCheck ? files : (this.#intake.take(name, this.#now()) ?? files), packages)
   }
 
-  async #bundleArrival(files: BundleFiles): Promise<Arrival> {
-    this.#sources.set(files.name, files)
+  #takeBundle(name: string): Promise<ItemResult> {
+    return this.#takeOne('mount', bundleUnitId(name), async () => {
+      const files = this.#intake.take(name, this.#now())
+      return files ? this.#bundleArrival(files, this.#packages) : this.#bundleRemoval(name, false)
+    })
+  }
+
+  async #bundleArrival(files: BundleFiles, packages: readonly string[]): Promise<Arrival> {
     const serving = this.#core.unit(bundleUnitId(files.name))
     if (serving?.type === 'bundle' && serving.bundle.hash === files.hash) return { type: 'put', unit: serving }
-    return arrivalOfBundle(files, this.#packages, this.#options.loadBundle)
+    return this.#load(files, packages)
   }
 
-  /** Loads every bundle again when the packages that its files may import have changed. */
-  async #reloadForPackages(): Promise<void> {
-    const { packages } = this.current.settings.definition.spec.tools
-    if (packages.join() === this.#packages.join()) return
-    this.#packages = packages
-    const reload = (files: BundleFiles) => arrivalOfBundle(files, packages, this.#options.loadBundle)
-    const sources = [...this.#sources.values()]
-    await this.#take(
-      'push',
-      sources.map((files) => [bundleUnitId(files.name), () => reload(files)] as const),
-      false,
-    )
+  #load(files: BundleFiles, packages: readonly string[]): Promise<Arrival> {
+    this.#loadedWith.set(files.name, packages.join())
+    return arrivalOfBundle(files, packages, this.#options.loadBundle)
   }
 
-  async #bundleRemoval(name: string): Promise<Arrival> {
-    this.#sources.delete(name)
+  /** Packages that the settings allow: those of this very call, where it brings settings. */
+  #packagesOf({ items }: ApplyRequest): readonly string[] {
+    const item = Object.hasOwn(items, SETTINGS_ID) ? items[SETTINGS_ID] : undefined
+    const parsed = item && parseItem(SETTINGS_ID, item)
+    const isSettings = parsed !== undefined && !isProblem(parsed) && parsed.kind === 'Settings'
+    return isSettings ? parsed.spec.tools.packages : this.#packages
+  }
+
+  get #packages(): readonly string[] {
+    return this.current.settings.definition.spec.tools.packages
+  }
+
+  #bundleRemoval(name: string, isCheck: boolean): Arrival {
+    if (!isCheck) {
+      this.#intake.forget(name)
+      this.#loadedWith.delete(name)
+    }
     return { type: 'remove', id: bundleUnitId(name) }
+  }
+
+  /** Loads those bundles again that were loaded while other packages were allowed. */
+  async #reloadForPackages(): Promise<void> {
+    const packages = this.#packages
+    const outdated = this.#intake.names().filter((name) => this.#loadedWith.get(name) !== packages.join())
+    if (outdated.length === 0) return
+    const sources = outdated.flatMap((name) => this.#intake.take(name, this.#now()) ?? [])
+    const work = sources.map((files) => [bundleUnitId(files.name), () => this.#load(files, packages)] as const)
+    await this.#take('push', work, false)
   }
 }
 
