@@ -2,9 +2,9 @@ import { z } from 'zod'
 import { agentSpec } from './kinds/agent.ts'
 import { settingsSpec } from './kinds/agent-runtime.ts'
 import { dnsLabel, text } from './kinds/common.ts'
-import { revisionOf } from './revision.ts'
 import { teamSpec } from './kinds/team.ts'
 import { workflowSpec } from './kinds/workflow.ts'
+import { revisionOf } from './revision.ts'
 
 const named = {
   name: dnsLabel(),

@@ -1,13 +1,3 @@
-export { type AgentSpec, agentSpec, type PromptReference } from './kinds/agent.ts'
-export {
-  type AgentRuntimeSpec,
-  type ModelSpec,
-  type ScriptEntry,
-  type SecretKeyRef,
-  type SettingsSpec,
-  settingsSpec,
-} from './kinds/agent-runtime.ts'
-export { API_VERSION, type ModelParameters } from './kinds/common.ts'
 export { crdOf } from './crd.ts'
 export {
   type Definition,
@@ -22,6 +12,27 @@ export {
   type RunnablePlural,
   SETTINGS_ID,
 } from './definition.ts'
+export { type AgentSpec, agentSpec, type PromptReference } from './kinds/agent.ts'
+export {
+  type AgentRuntimeSpec,
+  type ModelSpec,
+  type ScriptEntry,
+  type SecretKeyRef,
+  type SettingsSpec,
+  settingsSpec,
+} from './kinds/agent-runtime.ts'
+export { API_VERSION, type ModelParameters } from './kinds/common.ts'
+export {
+  isKind,
+  KINDS,
+  type Kind,
+  manifestFrame,
+  type Resource,
+  resourceSchema,
+  type SpecOf,
+} from './kinds/resource.ts'
+export { type TeamMember, type TeamSpec, teamSpec } from './kinds/team.ts'
+export { type WorkflowSpec, type WorkflowStep, workflowSpec } from './kinds/workflow.ts'
 export {
   type ApplyRequest,
   type ApplyResponse,
@@ -49,7 +60,4 @@ export {
   REASONS,
   type Reason,
 } from './reason.ts'
-export { isKind, KINDS, type Kind, manifestFrame, type Resource, resourceSchema, type SpecOf } from './kinds/resource.ts'
 export { digestOf, hashJson, hashText, revisionOf } from './revision.ts'
-export { type TeamMember, type TeamSpec, teamSpec } from './kinds/team.ts'
-export { type WorkflowSpec, type WorkflowStep, workflowSpec } from './kinds/workflow.ts'

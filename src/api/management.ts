@@ -1,7 +1,7 @@
 import { z } from 'zod'
+import { itemId } from './definition.ts'
 import type { secretKeyRef } from './kinds/agent-runtime.ts'
 import { dnsLabel, filePath } from './kinds/common.ts'
-import { itemId } from './definition.ts'
 import { problem } from './reason.ts'
 import { hash } from './revision.ts'
 

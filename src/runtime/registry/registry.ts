@@ -44,9 +44,14 @@ import { Tickets } from './tickets.ts'
 /** Where an arrival came from, for metrics. */
 export type ArrivalSource = 'push' | 'mount' | 'api'
 
+/** How long an arrival took, in milliseconds: to load its parts aside, and to resolve and swap. */
+export type ArrivalTiming = { readonly loadMs: number; readonly swapMs: number }
+
 /** Told of everything that settles; never throws. */
 export interface RegistryObserver {
-  settled(id: string, source: ArrivalSource, result: ItemResult, durationMs: number): void
+  settled(id: string, source: ArrivalSource, result: ItemResult, timing: ArrivalTiming): void
+  /** Another snapshot serves. */
+  swapped(snapshot: Snapshot): void
 }
 
 export type RegistryOptions = {
@@ -226,11 +231,12 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
         return { id, ticket, arrival: await prepare() }
       }),
     )
+    const loaded = this.#now()
     const newest = prepared.filter(({ id, ticket }) => this.#tickets.redeem(id, ticket))
     const results = this.#commit(newest.map(({ arrival }) => arrival))
     for (const { id } of prepared) if (!results.has(id)) results.set(id, SUPERSEDED)
-    const durationMs = this.#now() - started
-    for (const [id, result] of results) this.#options.observer?.settled(id, source, result, durationMs)
+    const timing = { loadMs: loaded - started, swapMs: this.#now() - loaded }
+    for (const [id, result] of results) this.#options.observer?.settled(id, source, result, timing)
     await this.#reloadForPackages()
     return results
   }
@@ -238,12 +244,15 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   #commitNow(source: ArrivalSource, arrival: Arrival, started: number): ItemResult {
     const id = arrivalId(arrival)
     const result = this.#commit([arrival]).get(id) ?? { outcome: 'unchanged' }
-    this.#options.observer?.settled(id, source, result, this.#now() - started)
+    this.#options.observer?.settled(id, source, result, { loadMs: 0, swapMs: this.#now() - started })
     return result
   }
 
   #commit(arrivals: readonly Arrival[]): Map<string, ItemResult> {
-    return this.#core.commit(arrivals.map((arrival) => this.#checkOwner(arrival)))
+    const before = this.current
+    const results = this.#core.commit(arrivals.map((arrival) => this.#checkOwner(arrival)))
+    if (this.current !== before) this.#options.observer?.swapped(this.current)
+    return results
   }
 
   /** Nobody replaces or removes what the operator owns but the operator; a declaration takes over what the API added. */

@@ -1,0 +1,71 @@
+import type { ItemState as DeclaredState, Reason, RuntimeState } from '../api/index.ts'
+import { ITEM_STATES, type ItemState, type Metrics, RELOAD_KINDS, type ReloadKind } from '../metrics.ts'
+import type { Registry, RegistryObserver } from './registry/index.ts'
+import type { RunObserver } from './run/index.ts'
+
+/** Counts what the registry settles and lets only the names that serve become label values. */
+export function registryObserver(metrics: Metrics): RegistryObserver {
+  return {
+    settled: (id, source, { outcome, revision, error }, { loadMs, swapMs }) => {
+      const isRemoval = outcome === 'activated' && revision === undefined
+      metrics.reloaded({
+        source,
+        kind: kindOf(id),
+        result: isRemoval ? 'removed' : outcome,
+        ...(error === undefined ? {} : { reason: error.reason }),
+        seconds: { load: loadMs / 1000, swap: swapMs / 1000, total: (loadMs + swapMs) / 1000 },
+      })
+    },
+    swapped: ({ agents, teams, workflows, models, tools }) => {
+      metrics.snapshotSwapped()
+      metrics.serving({
+        agents: agents.keys(),
+        teams: teams.keys(),
+        workflows: workflows.keys(),
+        models: models.keys(),
+        tools: [...tools.keys()].filter((name) => name.includes('/')),
+      })
+    },
+  }
+}
+
+/** The first part of a unit's id: `agents/support` → `agents`. */
+const kindOf = (id: string): ReloadKind =>
+  RELOAD_KINDS.find((kind) => id === kind || id.startsWith(`${kind}/`)) ?? 'settings'
+
+/** Counts runs, nested ones included, and tells the registry how those that were asked for ended. */
+export function runObserver(metrics: Metrics, registry: Registry): RunObserver {
+  return {
+    started: () => metrics.runStarted(),
+    ended: ({ kind, name, digest }, status, durationMs) => {
+      metrics.runEnded({ kind, name, status, seconds: durationMs / 1000 })
+      registry.recordRun(digest, status === 'failed')
+    },
+    tokens: ({ name }, model, { inputTokens, outputTokens }) =>
+      metrics.tokensSpent({ name, model, input: inputTokens, output: outputTokens }),
+    toolCall: (_run, tool, result: 'ok' | Reason) => metrics.toolCalled(tool, result === 'ok' ? 'ok' : 'error'),
+  }
+}
+
+/** Brings the gauges up to date: to be called when they are read. */
+export function refreshGauges(metrics: Metrics, registry: Registry): void {
+  const { items, bundles } = registry.state()
+  const counts = new Map<ReloadKind, Map<ItemState, number>>(RELOAD_KINDS.map((kind) => [kind, new Map()]))
+  const count = (kind: ReloadKind, state: ItemState) => {
+    const states = counts.get(kind)
+    states?.set(state, (states.get(state) ?? 0) + 1)
+  }
+  for (const [id, item] of Object.entries(items)) for (const state of statesOf(item)) count(kindOf(id), state)
+  for (const bundle of Object.values(bundles)) for (const state of statesOf(bundle)) count('bundles', state)
+  for (const [kind, states] of counts)
+    for (const state of ITEM_STATES) metrics.setItems(kind, state, states.get(state) ?? 0)
+  metrics.setBundleVersions(registry.bundleVersionsAlive)
+}
+
+/** An item can serve one revision and wait or be refused with another. */
+function statesOf({ active, candidate }: DeclaredState | RuntimeState['bundles'][string]): ItemState[] {
+  return [
+    ...(active === undefined ? [] : (['active'] as const)),
+    ...(candidate === undefined ? [] : ([candidate.outcome === 'rejected' ? 'rejected' : 'pending'] as const)),
+  ]
+}
