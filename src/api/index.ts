@@ -33,6 +33,7 @@ export {
 } from './kinds/resource.ts'
 export { type TeamMember, type TeamSpec, teamSpec } from './kinds/team.ts'
 export { type WorkflowSpec, type WorkflowStep, workflowSpec } from './kinds/workflow.ts'
+export { checkExpression, checkTemplate } from './expression.ts'
 export {
   type ApplyRequest,
   type ApplyResponse,

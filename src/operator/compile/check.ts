@@ -56,7 +56,7 @@ function checkSteps(steps: readonly WorkflowStep[]): Problem | undefined {
 }
 
 function checkText({ when, input }: WorkflowStep, at: string): Problem | undefined {
-  const inWhen = when === undefined ? undefined : checkExpression(when)
+  const inWhen = when === undefined ? undefined : checkExpression(when, 'bool')
   if (inWhen) return { ...inWhen, path: `${at}.when`, message: `${at}.when: ${inWhen.message}` }
   const inInput = input === undefined ? undefined : checkTemplate(input)
   return inInput && { ...inInput, path: `${at}.input`, message: `${at}.input: ${inInput.message}` }
