@@ -21,8 +21,8 @@ export type TestRuntime = Runtime & {
   stop(): Promise<void>
 }
 
-/** A whole runtime behind real HTTP on free ports, with its API on and no key. */
-export async function startRuntime({ key }: { key?: string } = {}): Promise<TestRuntime> {
+/** A whole runtime behind real HTTP on free ports (or the given one for the API), with its API on and no key. */
+export async function startRuntime({ key, port = 0 }: { key?: string; port?: number } = {}): Promise<TestRuntime> {
   const stopping = new AbortController()
   const { signal } = stopping
   const lines: string[] = []
@@ -42,7 +42,7 @@ export async function startRuntime({ key }: { key?: string } = {}): Promise<Test
     metrics: { contentType: metrics.contentType, text: runtime.metricsText },
     ready: () => ({ ok: registry.state().complete, reasons: [] }),
   })
-  const api = await serve({ app, host: '127.0.0.1', port: 0, signal, drainMs: 100 })
+  const api = await serve({ app, host: '127.0.0.1', port, signal, drainMs: 100 })
   const healthServer = await serve({ app: health, host: '127.0.0.1', port: 0, signal, drainMs: 100 })
   const apply = (parts: Partial<ApplyRequest>) =>
     registry.apply({
