@@ -1,0 +1,59 @@
+import express, { type Express } from 'express'
+import type { Log } from '../../log.ts'
+import type { DynamicItems, SnapshotSource } from '../registry/port.ts'
+import type { Runs } from '../run/port.ts'
+import type { ToolDescription } from '../tools/port.ts'
+import { type Auth, refuseForeign, requireKey } from './http/access.ts'
+import { errorHandler } from './http/errors.ts'
+import { notFound } from './http/route.ts'
+import { catalogueRoutes, openRoutes, type ServerInfo } from './routes/catalogue.ts'
+import { dynamicOff, dynamicRoutes } from './routes/dynamic.ts'
+import { runRoutes } from './routes/runs.ts'
+import { toolRoutes } from './routes/tools.ts'
+import { RUNNABLE_KINDS } from './routes/views.ts'
+
+export type AppDeps = {
+  readonly snapshots: SnapshotSource
+  readonly runs: Runs
+  /** Absent: `/runtime/*` is off. */
+  readonly dynamic: DynamicItems | undefined
+  readonly auth: Auth
+  readonly info: ServerInfo
+  readonly log: Log
+  /** Told of every tool call that came over HTTP, for metrics. */
+  readonly onToolCall?: (tool: ToolDescription, result: 'ok' | 'error') => void
+  readonly timing?: Partial<Timing>
+}
+
+/** In milliseconds. */
+export type Timing = {
+  /** Between comments in a silent stream. */
+  readonly heartbeatMs: number
+  /** How long a stream's reader may take nothing. */
+  readonly stalledMs: number
+  /** How long a removal waits for the runs that it cancelled. */
+  readonly cancelWaitMs: number
+}
+
+const TIMING: Timing = { heartbeatMs: 15_000, stalledMs: 60_000, cancelWaitMs: 5_000 }
+
+/**
+ * The runtime's HTTP API. Routes are fixed patterns: agents, teams, workflows and tools are looked up in the current
+ * snapshot per request, so what serves can change without a change here.
+ */
+export function createApp(deps: AppDeps): Express {
+  const { snapshots, runs, dynamic, auth, log, onToolCall = () => undefined } = deps
+  const { cancelWaitMs, ...stream } = { ...TIMING, ...deps.timing }
+  const app = express()
+  app.disable('x-powered-by')
+  if (auth.type === 'none') app.use(refuseForeign)
+  app.use(openRoutes(deps))
+  if (auth.type === 'key') app.use(requireKey(auth.key))
+  app.use(catalogueRoutes(deps))
+  for (const kind of RUNNABLE_KINDS) app.use(runRoutes(kind, { snapshots, runs, log, stream }))
+  app.use(dynamic === undefined ? dynamicOff() : dynamicRoutes({ snapshots, runs, dynamic, log, cancelWaitMs }))
+  app.use(toolRoutes({ snapshots, onToolCall }))
+  app.use(notFound)
+  app.use(errorHandler(log))
+  return app
+}

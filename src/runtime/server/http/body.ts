@@ -1,0 +1,37 @@
+import express, { type RequestHandler } from 'express'
+import multer from 'multer'
+import { HttpError } from './errors.ts'
+
+/** Longest body, and longest field of a form, in bytes. */
+export const MAX_BODY = 1024 * 1024
+const MAX_FIELDS = 64
+
+const multipart = multer({
+  limits: { fieldSize: MAX_BODY, fields: MAX_FIELDS, parts: MAX_FIELDS, fieldNameSize: 128, headerPairs: 32 },
+}).none()
+
+/** What multer's parser throws besides its own errors is about the bytes that the client sent. */
+const readMultipart: RequestHandler = (req, res, next) => {
+  multipart(req, res, (error: unknown) => {
+    if (error === undefined || error === null || error instanceof multer.MulterError) next(error)
+    else next(new HttpError(400, 'The multipart body cannot be read'))
+  })
+}
+
+const refuseOthers: RequestHandler = (req, _res, next) => {
+  const isEmpty = req.headers['content-length'] === '0'
+  const known = req.is(['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data'])
+  if (isEmpty || known !== false) next()
+  else next(new HttpError(415, 'Content-Type must be application/json, a urlencoded form or multipart/form-data'))
+}
+
+/**
+ * Reads a body of any of the three types into `req.body`: JSON, or the fields of a form as text. No body leaves it
+ * undefined. Answers 400 for what cannot be read, 413 for what is too large, 415 for another type.
+ */
+export const readBody: readonly RequestHandler[] = [
+  refuseOthers,
+  express.json({ limit: MAX_BODY }),
+  express.urlencoded({ limit: MAX_BODY, extended: false, parameterLimit: MAX_FIELDS }),
+  readMultipart,
+]

@@ -1,0 +1,5 @@
+export { type AppDeps, createApp, type Timing } from './app.ts'
+export { createHealthApp, type HealthDeps, type Readiness } from './health.ts'
+export { type Auth, type ListenPolicy, listenPolicy } from './http/access.ts'
+export { type ServeOptions, type Serving, serve } from './listen.ts'
+export type { ServerInfo } from './routes/catalogue.ts'

@@ -1,0 +1,91 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { ProblemError } from '../../api/index.ts'
+
+export type ServeOptions = {
+  readonly app: RequestListener
+  readonly host: string
+  /** 0 takes any free port. */
+  readonly port: number
+  /** Its abort ends the server. */
+  readonly signal: AbortSignal
+  /** Flag that sets the port, for messages. */
+  readonly portFlag?: string
+  /** How long answers under way may take to finish after the abort, in milliseconds. */
+  readonly drainMs?: number
+}
+
+export type Serving = {
+  readonly url: string
+  readonly port: number
+  /** Resolves when the server has ended and every connection is closed. */
+  readonly closed: Promise<void>
+}
+
+/**
+ * Limits of what a client may send. Node answers 431 for larger headers and 408 for slower ones; `requestTimeout`
+ * covers headers and body, not the answer.
+ */
+const LIMITS = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 10_000,
+  requestTimeout: 60_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 5_000,
+}
+
+/**
+ * Serves an app until the signal aborts: then it accepts no more, closes idle connections at once, lets answers under
+ * way finish for `drainMs` and cuts the rest.
+ * @throws ProblemError InvalidArguments naming the flag to change when it cannot listen
+ */
+export async function serve(options: ServeOptions): Promise<Serving> {
+  const { app, host, port, signal, portFlag = '--port', drainMs = 10_000 } = options
+  const server = createServer(LIMITS, app)
+  await listening(server, { host, port, portFlag })
+  const closed = new Promise<void>((resolve) => server.once('close', resolve))
+  const address = server.address() as AddressInfo
+  closeOnAbort(server, signal, drainMs)
+  const authority = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return { url: `http://${authority}:${address.port}`, port: address.port, closed }
+}
+
+type Asked = { readonly host: string; readonly port: number; readonly portFlag: string }
+
+function listening(server: Server, asked: Asked): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: NodeJS.ErrnoException): void => reject(listenProblem(error, asked))
+    server.once('error', onError)
+    server.listen({ host: asked.host, port: asked.port }, () => {
+      server.off('error', onError)
+      resolve()
+    })
+  })
+}
+
+function listenProblem(error: NodeJS.ErrnoException, { host, port, portFlag }: Asked): ProblemError {
+  const causes: Readonly<Record<string, string>> = {
+    EADDRINUSE: `port ${port} on ${host} is in use: choose another with ${portFlag}`,
+    EACCES: `port ${port} needs privileges: choose one above 1023 with ${portFlag}`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine: choose another with --host`,
+    ENOTFOUND: `${host} is not an address or a known name: choose another with --host`,
+  }
+  const message = causes[error.code ?? ''] ?? `cannot listen on ${host} port ${port}: ${error.message}`
+  return new ProblemError({ reason: 'InvalidArguments', message }, { cause: error })
+}
+
+function closeOnAbort(server: Server, signal: AbortSignal, drainMs: number): void {
+  const close = (): void => {
+    const deadline = setTimeout(() => server.closeAllConnections(), drainMs)
+    server.once('close', () => clearTimeout(deadline))
+    server.close()
+  }
+  // A connection kept alive past its last answer would hold the server open.
+  server.on('request', (_req, res) => {
+    res.once('close', () => {
+      if (signal.aborted) setImmediate(() => server.closeIdleConnections())
+    })
+  })
+  if (signal.aborted) close()
+  else signal.addEventListener('abort', close, { once: true })
+}

@@ -1,0 +1,60 @@
+import { type RequestHandler, Router } from 'express'
+import { z } from 'zod'
+import { ProblemError, problemOfIssues } from '../../../api/index.ts'
+import type { SnapshotSource } from '../../registry/port.ts'
+import type { ToolDescription } from '../../tools/port.ts'
+import { readBody } from '../http/body.ts'
+import { HttpError } from '../http/errors.ts'
+import { param, route } from '../http/route.ts'
+import { toolView } from './views.ts'
+
+export type ToolRoutesDeps = {
+  readonly snapshots: SnapshotSource
+  /** Told of every call that was made, for metrics. */
+  readonly onToolCall: (tool: ToolDescription, result: 'ok' | 'error') => void
+}
+
+const callBody = z.strictObject({ arguments: z.record(z.string(), z.json()).default({}) })
+
+/** `GET /tools`, `POST /tools/{name}/call` and `POST /tools/{bundle}/{name}/call`. */
+export function toolRoutes(deps: ToolRoutesDeps): Router {
+  const router = Router()
+  const { snapshots } = deps
+  route(router, '/tools', {
+    get: [
+      (_req, res) => {
+        const qualified = [...snapshots.current.tools].filter(([name]) => name.includes('/'))
+        res.json(qualified.map(([, tool]) => toolView(tool)))
+      },
+    ],
+  })
+  route(router, '/tools/:name/call', { post: [...readBody, callHandler(deps)] })
+  route(router, '/tools/:bundle/:name/call', { post: [...readBody, callHandler(deps)] })
+  return router
+}
+
+/** Calls a tool outside of any run, on the version that serves; a client that leaves aborts the call. */
+function callHandler({ snapshots, onToolCall }: ToolRoutesDeps): RequestHandler {
+  return async (req, res) => {
+    const [bundle, name] = [param(req.params, 'bundle'), param(req.params, 'name')]
+    const body = callBody.safeParse(req.body ?? {})
+    if (!body.success) throw new ProblemError(problemOfIssues(body.error))
+    const left = new AbortController()
+    res.once('close', () => left.abort())
+    const { snapshot, release } = snapshots.pin()
+    try {
+      const tool = snapshot.tools.get(bundle === '' ? name : `${bundle}/${name}`)
+      if (tool === undefined) throw new HttpError(404, 'Tool not found')
+      const { description, bundle: version } = tool
+      const call = version.tools.call(description.name, body.data.arguments, { signal: left.signal })
+      call.then(
+        () => onToolCall(description, 'ok'),
+        () => onToolCall(description, 'error'),
+      )
+      const result = await call
+      res.json({ tool: description.name, bundle: version.name, bundle_hash: version.hash, result })
+    } finally {
+      release()
+    }
+  }
+}
