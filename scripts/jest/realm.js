@@ -25,6 +25,18 @@ const define = (Class, test) =>
 
 define(Error, (value) => Error.isError(value) || Function.prototype[Symbol.hasInstance].call(Error, value))
 define(Array, Array.isArray)
-for (const Class of [TypeError, RangeError, SyntaxError, Map, Set, Date, RegExp, Promise, ArrayBuffer, Uint8Array, Object]) {
+for (const Class of [
+  TypeError,
+  RangeError,
+  SyntaxError,
+  Map,
+  Set,
+  Date,
+  RegExp,
+  Promise,
+  ArrayBuffer,
+  Uint8Array,
+  Object,
+]) {
   define(Class, byChain(Class))
 }

@@ -5,5 +5,10 @@ import { stripTypeScriptTypes } from 'node:module'
 export default {
   process: (source) => ({ code: stripTypeScriptTypes(source) }),
   getCacheKey: (source, path, options) =>
-    createHash('sha1').update(source).update(path).update(process.version).update(String(options.instrument)).digest('hex'),
+    createHash('sha1')
+      .update(source)
+      .update(path)
+      .update(process.version)
+      .update(String(options.instrument))
+      .digest('hex'),
 }

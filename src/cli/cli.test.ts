@@ -1,0 +1,291 @@
+import { spawnSync } from 'node:child_process'
+import { cp, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import { parseAllDocuments } from 'yaml'
+import { type Cli, QUICKSTART, runHere, startCli } from './cli.fixture.ts'
+
+const ANY_PORTS = ['--port', '0', '--metrics-port', '0']
+const TIMEOUT = 20_000
+
+describe('the command line', () => {
+  test.each([
+    [['dev', QUICKSTART, '--prot', '1'], 'Did you mean --port?'],
+    [['vaildate', 'x'], 'Did you mean validate?'],
+    [['dev'], "missing required argument 'dir'"],
+    [['dev', '/nowhere/at/all'], '/nowhere/at/all does not exist'],
+    [['dev', QUICKSTART, '--port', 'http'], '--port must be a number'],
+    [['dev', QUICKSTART, '--host', '0.0.0.0'], '--host 0.0.0.0 is reachable from other machines'],
+    [['runtime', '--host', '0.0.0.0'], '--auth-key-file'],
+    [['runtime', '--isolation', 'process'], 'write --isolation none'],
+    [['chat', 'x', '--url', 'http://127.0.0.1:1999'], 'start it with npm start'],
+  ])(
+    '%j is refused with the fix, exit 2',
+    async (args, message) => {
+      const { code, stderr } = await runHere(args)
+      expect(stderr).toContain(message)
+      expect(code).toBe(2)
+    },
+    TIMEOUT,
+  )
+
+  test.each(['dev', 'runtime', 'chat', 'validate', 'crds'])(
+    '%s --help has an example',
+    async (command) => {
+      const { code, stdout } = await runHere([command, '--help'])
+      expect(stdout).toContain(`Example:\n  midflight ${command}`)
+      expect(code).toBe(0)
+    },
+    TIMEOUT,
+  )
+
+  test(
+    '--version is the package’s',
+    async () => {
+      expect(await runHere(['--version'])).toEqual({ code: 0, stdout: '0.1.0\n', stderr: '' })
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'crds prints one CRD per kind',
+    async () => {
+      const { stdout } = await runHere(['crds'])
+      const names = parseAllDocuments(stdout).map((document) => document.getIn(['metadata', 'name']))
+      expect(names).toEqual(['agentruntimes', 'agents', 'teams', 'workflows'].map((name) => `${name}.midflight.dev`))
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'the bin runs in a checkout',
+    () => {
+      const bin = join(import.meta.dirname, '../../bin/midflight.js')
+      const { status, stdout } = spawnSync(process.execPath, [bin, '--help'], { encoding: 'utf8', env: {} })
+      expect(stdout).toContain('Usage: midflight')
+      expect(status).toBe(0)
+    },
+    TIMEOUT,
+  )
+})
+
+describe('validate', () => {
+  let dir: string
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'midflight-validate-'))
+    await cp(QUICKSTART, dir, { recursive: true })
+  })
+  afterEach(() => rm(dir, { recursive: true, force: true }))
+
+  test(
+    'counts what is sound',
+    async () => {
+      expect(await runHere(['validate', dir])).toEqual({
+        code: 0,
+        stdout: 'ok: 3 agents, 1 team, 1 workflow, 1 tool, 1 prompt\n',
+        stderr: '',
+      })
+      expect((await runHere(['validate', join(dir, 'agents.yaml')])).code).toBe(0)
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'prints each problem with place and code, exit 1',
+    async () => {
+      const agent = 'apiVersion: midflight.dev/v1alpha1\nkind: Agent\nmetadata: {name: x}\nspec:\n  maxSteps: many\n'
+      await writeFile(join(dir, 'bad.yaml'), agent)
+      await writeFile(join(dir, 'prompts/bad.md'), '{{include "missing.md"}}')
+      const { code, stdout } = await runHere(['validate', dir])
+      expect(stdout).toContain(`InvalidSpec ${join(dir, 'bad.yaml')}:5:13`)
+      expect(stdout).toContain('> 5 |   maxSteps: many')
+      expect(stdout).toContain(`IncludeNotFound ${join(dir, 'prompts/bad.md')}:1:`)
+      expect(code).toBe(1)
+    },
+    TIMEOUT,
+  )
+})
+
+describe('dev', () => {
+  let dir: string
+  let cli: Cli
+  let url: string
+
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'midflight-dev-'))
+    await cp(QUICKSTART, dir, { recursive: true })
+    cli = startCli(['dev', dir, ...ANY_PORTS])
+    url = (await cli.sees(/API +(\S+)/))[1] ?? ''
+    await cli.sees(/Ctrl-C stops/)
+  }, TIMEOUT)
+  afterAll(async () => {
+    cli.child.kill('SIGKILL')
+    await rm(dir, { recursive: true, force: true })
+  })
+
+  test(
+    'says what was loaded and what to try, and what to try gets a streamed answer with a tool call',
+    async () => {
+      expect(cli.stdout()).toContain('3 agents     concierge, support, writer')
+      const curl = /curl -N (\S+) -F message="(.+)"/.exec(cli.stdout())
+      const form = new FormData()
+      form.set('message', curl?.[2] ?? '')
+      const response = await fetch(curl?.[1] ?? '', { method: 'POST', body: form })
+      const stream = await response.text()
+      expect(stream).toContain('event: ToolCallCompleted')
+      expect(stream).toContain('event: RunContent')
+
+      const chat = /npm run chat -- (\S+) --message "(.+)" --url (\S+)/.exec(cli.stdout())
+      const [, agent = '', message = '', at = ''] = chat ?? []
+      const { code, stdout, stderr } = await runHere(['chat', agent, '--message', message, '--url', at])
+      expect(stdout).toContain('Paris is windy')
+      expect(stderr).toContain('→ weather {"city":"Paris"}')
+      expect(code).toBe(0)
+    },
+    TIMEOUT,
+  )
+
+  test.each([
+    ['support', 'You are the support agent of a small shop.'],
+    ['teams/front-desk', 'Here is a welcome'],
+    ['front-desk', 'Here is a welcome'],
+    ['briefing', 'Here is a note about'],
+  ])(
+    'chat finds %s',
+    async (id, answer) => {
+      const { code, stdout } = await runHere(['chat', id, '--message', 'Hello', '--url', url])
+      expect(stdout).toContain(answer)
+      expect(code).toBe(0)
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'chat names what is near an unknown name',
+    async () => {
+      const { code, stderr } = await runHere(['chat', 'suport', '--message', 'x', '--url', url])
+      expect(stderr).toContain('did you mean support?')
+      expect(code).toBe(2)
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'chat without a message answers line by line, in one session',
+    async () => {
+      const chat = startCli(['chat', 'support', '--url', url])
+      chat.child.stdin?.write('Hello\n')
+      await chat.sees(/small shop/)
+      chat.child.stdin?.end('weather\n')
+      expect(await chat.exit).toBe(0)
+      expect(chat.stdout()).toContain('Paris is windy')
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'prints one line per reload, and the reason of a mistake',
+    async () => {
+      await writeFile(join(dir, 'prompts/new~'), 'You are new.\n')
+      await rename(join(dir, 'prompts/new~'), join(dir, 'prompts/support.md'))
+      await cli.sees(/prompt prompts\/support\.md {2}reloaded {2}[\d.]+ ms\n/)
+      const { stdout } = await runHere(['chat', 'support', '--message', 'Hello', '--url', url])
+      expect(stdout).toBe('You are new.\n')
+      await writeFile(join(dir, 'tools/broken.ts'), 'export default {')
+      await cli.sees(/tool tools\/broken\.ts {2}rejected[^\n]*\n {2}InvalidSyntax \S+broken\.ts:\d+:\d+/)
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'ends well when it is told to',
+    async () => {
+      cli.child.kill('SIGTERM')
+      expect(await cli.exit).toBe(0)
+    },
+    TIMEOUT,
+  )
+})
+
+describe('dev --once', () => {
+  test(
+    'loads, says so and ends',
+    async () => {
+      const { code, stdout } = await runHere(['dev', QUICKSTART, '--once'])
+      expect(stdout).toContain('1 workflow   briefing')
+      expect(code).toBe(0)
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'ends with 1 when something waits',
+    async () => {
+      const dir = await mkdtemp(join(tmpdir(), 'midflight-once-'))
+      const agent = 'apiVersion: midflight.dev/v1alpha1\nkind: Agent\nmetadata: {name: x}\nspec: {model: none}\n'
+      await writeFile(join(dir, 'a.yaml'), agent)
+      const { code, stdout } = await runHere(['dev', dir, '--once'])
+      expect(stdout).toContain(`ModelNotFound ${join(dir, 'a.yaml')}:4:15`)
+      expect(code).toBe(1)
+      await rm(dir, { recursive: true })
+    },
+    TIMEOUT,
+  )
+})
+
+describe('a port that is taken', () => {
+  test.each([
+    ['--port', ['--metrics-port', '0']],
+    ['--metrics-port', ['--port', '0']],
+  ])(
+    'is one line that names %s',
+    async (flag, others) => {
+      const server = createServer()
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      const address = server.address()
+      const port = typeof address === 'object' && address !== null ? String(address.port) : ''
+      const { code, stderr } = await runHere(['dev', QUICKSTART, flag, port, ...others])
+      expect(stderr).toBe(`error: port ${port} on 127.0.0.1 is in use: choose another with ${flag}\n`)
+      expect(code).toBe(1)
+      server.close()
+    },
+    TIMEOUT,
+  )
+})
+
+describe('runtime', () => {
+  test(
+    'serves definitions and named bundles behind a key',
+    async () => {
+      const dir = await mkdtemp(join(tmpdir(), 'midflight-runtime-'))
+      const keyFile = join(dir, 'key')
+      await writeFile(keyFile, 'open-sesame\n')
+      const definitions = join(QUICKSTART, 'agents.yaml')
+      const bundle = `quickstart=${QUICKSTART}`
+      const args = [
+        'runtime',
+        '--definitions',
+        definitions,
+        '--bundle',
+        bundle,
+        '--auth-key-file',
+        keyFile,
+        ...ANY_PORTS,
+      ]
+      const cli = startCli(args)
+      const [, url = ''] = await cli.sees(/API +(\S+)/)
+      const [, metrics = ''] = await cli.sees(/metrics +(\S+)\/metrics/)
+      expect((await fetch(`${metrics}/readyz`)).status).toBe(200)
+      expect(await (await fetch(`${metrics}/metrics`)).text()).toContain('midflight_reloads_total')
+      expect((await runHere(['chat', 'support', '--message', 'x', '--url', url])).stderr).toContain('wants a key')
+      const chat = ['chat', 'support', '--message', 'weather', '--url', url, '--auth-key-file', keyFile]
+      expect((await runHere(chat)).stdout).toContain('Paris is windy')
+      cli.child.kill('SIGINT')
+      expect(await cli.exit).toBe(0)
+      await rm(dir, { recursive: true })
+    },
+    TIMEOUT,
+  )
+})

@@ -1,0 +1,97 @@
+import { type DirectoryBundle, formatProblem, formatReport, type Session, startSession } from '../dev/index.ts'
+import { createLog } from '../log.ts'
+import { createMetrics, type Metrics } from '../metrics.ts'
+import { createRuntime, type Runtime } from '../runtime/runtime.ts'
+import { type Auth, createApp, createHealthApp, type Readiness, type Serving, serve } from '../runtime/server/index.ts'
+import { createInThreadHost } from '../runtime/tools/index.ts'
+import { version } from './files.ts'
+import { hasColor, type Io, plural } from './io.ts'
+
+/** A runtime in this process and the session that keeps it loaded. */
+export type Loaded = { readonly runtime: Runtime; readonly session: Session; readonly metrics: Metrics }
+
+export type Sources = { readonly manifests: readonly string[]; readonly bundles: readonly DirectoryBundle[] }
+
+/** Loads manifests and files into a runtime; every later change is a line on stdout. */
+export async function load({ manifests, bundles }: Sources, io: Io, signal: AbortSignal): Promise<Loaded> {
+  const metrics = createMetrics()
+  const mounts = bundles.map(({ name }) => name)
+  const runtime = createRuntime({ host: createInThreadHost(), metrics, mounts }, signal)
+  const style = { color: hasColor(io.stdout, io.environment) }
+  const session = await startSession(
+    {
+      manifests,
+      bundles,
+      environment: io.environment,
+      runtime: runtime.registry,
+      report: (report) => io.stdout.write(`${formatReport(report, style)}\n`),
+    },
+    signal,
+  )
+  return { runtime, session, metrics }
+}
+
+export type Addresses = { readonly host: string; readonly port: number; readonly metricsPort: number }
+
+/** Serves the API, and metrics and health beside it. Both end with the signal. */
+export async function serveBoth(
+  { runtime, metrics, session }: Loaded,
+  { host, port, metricsPort }: Addresses,
+  { auth, io, signal }: { auth: Auth; io: Io; signal: AbortSignal },
+): Promise<{ api: Serving; health: Serving }> {
+  const { registry, runs } = runtime
+  const log = createLog({ level: 'warn', format: io.stderr.isTTY === true ? 'pretty' : 'json', destination: io.stderr })
+  const app = createApp({
+    snapshots: registry,
+    runs,
+    dynamic: registry,
+    auth,
+    info: { name: 'Midflight', version: version(), osId: 'midflight' },
+    log,
+    onToolCall: ({ bundle, name }, result) => metrics.toolCalled(`${bundle}/${name}`, result),
+  })
+  const ready = (): Readiness => ({
+    ok: registry.state().complete,
+    reasons: session.problems().map(({ what, reason }) => `${what}: ${reason}`),
+  })
+  const text = { contentType: metrics.contentType, text: runtime.metricsText }
+  const api = await serve({ app, host, port, signal, portFlag: '--port' })
+  const healthApp = createHealthApp({ metrics: text, ready })
+  const health = await serve({ app: healthApp, host, port: metricsPort, signal, portFlag: '--metrics-port' })
+  return { api, health }
+}
+
+/** What is served, and what is not and why. */
+export function printLoaded({ runtime, session }: Loaded, io: Io): void {
+  const { agents, teams, workflows, models, tools, bundles } = runtime.registry.current
+  const prompts = [...bundles.values()].flatMap((bundle) => [...bundle.prompts.keys()])
+  const rows: readonly (readonly [string, Iterable<string>])[] = [
+    ['agent', agents.keys()],
+    ['team', teams.keys()],
+    ['workflow', workflows.keys()],
+    ['model', models.keys()],
+    ['tool', [...tools.keys()].filter((name) => name.includes('/'))],
+    ['prompt', prompts],
+  ]
+  for (const [word, names] of rows) {
+    const list = [...names].sort()
+    if (list.length > 0) io.stdout.write(`  ${plural(list.length, word).padEnd(13)}${shortList(list)}\n`)
+  }
+  for (const [name, { warnings }] of bundles) {
+    for (const warning of warnings) io.stdout.write(`  warning: bundle ${name}: ${warning}\n`)
+  }
+  printProblems(session, io)
+}
+
+const SHOWN = 12
+const shortList = (names: readonly string[]): string =>
+  names.length <= SHOWN ? names.join(', ') : `${names.slice(0, SHOWN).join(', ')} and ${names.length - SHOWN} more`
+
+/** Every problem with its place and code. Returns how many there are. */
+export function printProblems(session: Session, io: Io): number {
+  const problems = session.problems()
+  const style = { color: hasColor(io.stdout, io.environment) }
+  if (problems.length > 0) io.stdout.write(`${plural(problems.length, 'problem')}:\n`)
+  for (const problem of problems) io.stdout.write(`${formatProblem(problem, style)}\n`)
+  return problems.length
+}

@@ -1,0 +1,16 @@
+import { processEnvironment } from './config.ts'
+import { runCli } from './program.ts'
+import { stopSignal } from './stop.ts'
+
+/** What is still open when the command has ended (a connection, a pipe nobody reads) is given this long, in milliseconds. */
+const LINGER_MS = 1000
+
+const { stdin, stdout, stderr } = process
+process.exitCode = await runCli(process.argv.slice(2), {
+  stdin,
+  stdout,
+  stderr,
+  environment: processEnvironment(),
+  signal: stopSignal(),
+})
+setTimeout(() => process.exit(), LINGER_MS).unref()

@@ -1,0 +1,218 @@
+import { cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { createMetrics } from '../metrics.ts'
+import { createRuntime, type Runtime } from '../runtime/runtime.ts'
+import { createInThreadHost } from '../runtime/tools/index.ts'
+import { directoryBundles } from './bundles.ts'
+import { formatProblem, formatReport, type Report } from './report.ts'
+import { type Session, startSession } from './session.ts'
+
+const SAMPLE = join(import.meta.dirname, '../../deploy/samples/quickstart')
+const plain = { color: false }
+
+describe('a session over the quickstart', () => {
+  let dir: string
+  let stop: AbortController
+  let runtime: Runtime
+  let session: Session
+  let reports: Report[]
+  let arrived: () => void
+
+  beforeEach(async () => {
+    dir = join(await mkdtemp(join(tmpdir(), 'midflight-session-')), 'qs')
+    await cp(SAMPLE, dir, { recursive: true })
+    stop = new AbortController()
+    reports = []
+    arrived = () => undefined
+  })
+  afterEach(async () => {
+    stop.abort()
+    await session.ended
+    await rm(join(dir, '..'), { recursive: true, force: true })
+  })
+
+  const start = async (environment: Record<string, string> = {}) => {
+    runtime = createRuntime({ host: createInThreadHost(), metrics: createMetrics({ process: false }) }, stop.signal)
+    session = await startSession(
+      {
+        manifests: [dir],
+        bundles: directoryBundles([dir]),
+        environment,
+        runtime: runtime.registry,
+        report: (report) => {
+          reports.push(report)
+          arrived()
+        },
+      },
+      stop.signal,
+    )
+  }
+  const edit = async (path: string, change: (text: string) => string) => {
+    const file = join(dir, path)
+    await writeFile(`${file}~`, change(await readFile(file, 'utf8')))
+    await rename(`${file}~`, file)
+  }
+  /** Waits for the report that matches, and gives all that came since the last call, in short. */
+  const until = async (wanted: string): Promise<string[]> => {
+    const short = () =>
+      reports.map(({ what, result, problem }) => [what, result, problem?.reason].filter(Boolean).join(' '))
+    while (!short().includes(wanted)) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      arrived = resolve
+      await promise
+    }
+    const seen = short()
+    reports = []
+    return seen
+  }
+  const ask = async (agent: string, message: string): Promise<string> => {
+    let answer = ''
+    const run = runtime.runs.start({ kind: 'agents', name: agent, message })
+    for await (const event of run.events) if (event.type === 'content' && event.run.depth === 0) answer += event.delta
+    return answer
+  }
+
+  test('serves everything, with nothing to report', async () => {
+    await start()
+    const { agents, teams, workflows, tools } = runtime.registry.current
+    expect([...agents.keys()].sort()).toEqual(['concierge', 'support', 'writer'])
+    expect([...teams.keys(), ...workflows.keys()]).toEqual(['front-desk', 'briefing'])
+    expect([...tools.keys()]).toContain('quickstart/weather')
+    expect(session.problems()).toEqual([])
+    expect(reports).toEqual([])
+    expect(await ask('support', 'What is the weather?')).toContain('Paris')
+    expect(await ask('support', 'Hello')).toBe('You are the support agent of a small shop.')
+  })
+
+  test('an edited prompt, tool and manifest change the next answer, with a line each', async () => {
+    await start()
+    await edit('prompts/support.md', () => 'You are somebody else.\n')
+    expect(await until('prompt prompts/support.md reloaded')).toHaveLength(1)
+    expect(await ask('support', 'Hello')).toBe('You are somebody else.')
+    await edit('tools/weather.ts', (text) => text.replace('°C', 'degrees'))
+    expect(await until('tool tools/weather.ts reloaded')).toHaveLength(1)
+    expect(await ask('support', 'weather')).toContain('degrees')
+    await edit('agents.yaml', (text) => text.replace('Writes short texts', 'Writes'))
+    expect(await until('agent writer reloaded')).toHaveLength(1)
+  })
+
+  test('a mistake in a tool is told with place and code, and the last good version goes on', async () => {
+    await start()
+    await edit('tools/weather.ts', (text) => text.replace('execute({ city }', 'execute({ city '))
+    await until('tool tools/weather.ts rejected InvalidSyntax')
+    expect(await ask('support', 'weather')).toContain('Paris')
+    const told = session
+      .problems()
+      .map((problem) => formatProblem(problem, plain))
+      .join()
+    expect(told).toMatch(/weather\.ts:\d+:\d+/)
+    expect(told).toContain('execute({ city ')
+    await edit('tools/weather.ts', (text) => text.replace('execute({ city ', 'execute({ city }'))
+    await until('bundle quickstart reloaded')
+    expect(session.problems()).toEqual([])
+  })
+
+  test('a mistake in a spec is placed at the field, and disturbs no other agent', async () => {
+    await start()
+    await edit('agents.yaml', (text) =>
+      text.replace('Writes short texts', 'Writes\n  maxStep: 3').replace('knows', 'tells'),
+    )
+    expect((await until('agent support reloaded')).sort()).toEqual([
+      'agent support reloaded',
+      'agent writer rejected UnknownField',
+    ])
+    const [problem] = session.problems()
+    expect(problem?.place).toMatchObject({ file: join(dir, 'agents.yaml'), column: 3 })
+    expect(await ask('writer', 'a poem')).toContain('a poem')
+    await edit('agents.yaml', (text) => text.replace('\n  maxStep: 3', ''))
+    expect(await until('agent writer reloaded')).toHaveLength(1)
+  })
+
+  test('an agent whose tool is missing waits, and is served when the tool comes', async () => {
+    await start()
+    await edit('agents.yaml', (text) => text.replace('tools: [weather]', 'tools: [weather, clock]'))
+    await until('agent support waiting ToolNotFound')
+    expect(session.problems()[0]?.place).toMatchObject({ file: join(dir, 'agents.yaml'), column: 20 })
+    await writeFile(
+      join(dir, 'tools/clock.ts'),
+      'export default { description: "x", parameters: { type: "object" }, execute: () => 1 }',
+    )
+    await until('agent support reloaded')
+  })
+
+  test('a manifest that does not parse keeps what it declared', async () => {
+    await start()
+    await edit('agents.yaml', (text) => `${text}\n  broken: [`)
+    await until(`manifest ${join(dir, 'agents.yaml')} rejected InvalidYAML`)
+    expect(runtime.registry.current.agents.size).toBe(3)
+  })
+
+  test('a directory that vanishes goes on serving, and is read again when it returns', async () => {
+    await start()
+    const manifest = `manifest ${dir}`
+    await rename(dir, `${dir}-away`)
+    await until('bundle quickstart rejected DirectoryNotFound')
+    expect(await ask('support', 'weather')).toContain('Paris')
+    await rename(`${dir}-away`, dir)
+    await until('bundle quickstart reloaded')
+    expect(session.problems()).toEqual([])
+    expect(manifest).toContain('qs')
+  })
+
+  test('a bundle comes from a ConfigMap manifest of the name that the settings give', async () => {
+    await writeFile(
+      join(dir, 'files.yaml'),
+      'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: quickstart-files}\ndata:\n' +
+        '  support.prompt.md: From the ConfigMap.\n' +
+        "  weather.tool.ts: \"export default { description: 'x', parameters: { type: 'object' }, execute: () => 'sun' }\"\n",
+    )
+    await start()
+    expect(await ask('support', 'Hello')).toBe('From the ConfigMap.')
+    await edit('files.yaml', (text) => text.replace('From the', 'From another'))
+    expect(await until('prompt support.prompt.md reloaded')).toHaveLength(1)
+    await edit('files.yaml', (text) => text.replace('execute:', 'execute'))
+    await until('tool weather.tool.ts rejected InvalidSyntax')
+    const place = session.problems()[0]?.place
+    expect(place).toMatchObject({ file: join(dir, 'files.yaml'), line: 6, within: { file: 'weather.tool.ts' } })
+  })
+
+  test('one AgentRuntime is served, the others are told apart', async () => {
+    await writeFile(
+      join(dir, 'other.yaml'),
+      'apiVersion: midflight.dev/v1alpha1\nkind: AgentRuntime\nmetadata: {name: other}\nspec: {}\n',
+    )
+    await start()
+    expect(session.problems()).toMatchObject([{ reason: 'RuntimeNotServed', what: 'runtime other' }])
+    expect(runtime.registry.current.agents.size).toBe(3)
+  })
+
+  test('no secret is ever shown', async () => {
+    const canary = 'canary-8d1f'
+    const model =
+      '    - name: real\n      provider: openai\n      model: m\n      apiKey: {secretKeyRef: {name: llm, key: openai}}\n'
+    await edit('agents.yaml', (text) => text.replace('  models:\n', `  models:\n${model}`))
+    await start({ LLM_OPENAI: `${canary}-env` })
+    expect(runtime.registry.current.models.has('real')).toBe(true)
+    const secret = (value: string) =>
+      `apiVersion: v1\nkind: Secret\nmetadata: {name: llm}\nstringData:\n  openai: ${value}\n`
+    await writeFile(join(dir, 'secret.yaml'), `${secret(`${canary}-file`)}  other: [${canary}`)
+    const seen = [...reports]
+    await until(`manifest ${join(dir, 'secret.yaml')} rejected InvalidYAML`)
+    await writeFile(join(dir, 'secret.yaml'), secret(`{${canary}: 1}`))
+    seen.push(...reports)
+    await until(`manifest ${join(dir, 'secret.yaml')} rejected InvalidSpec`)
+    const told = [...seen, ...reports].map((report) => formatReport(report, plain)).join('\n')
+    const problems = session.problems().map((problem) => formatProblem(problem, plain))
+    expect(`${told}${problems.join('\n')}${JSON.stringify(runtime.registry.state())}`).not.toContain(canary)
+  })
+
+  test('a save that changes nothing is no line', async () => {
+    await start()
+    await edit('prompts/support.md', (text) => text)
+    await edit('agents.yaml', (text) => `# a comment\n${text}`)
+    await edit('tools/weather.ts', (text) => text.replace('°C', 'C'))
+    expect(await until('tool tools/weather.ts reloaded')).toEqual(['tool tools/weather.ts reloaded'])
+  })
+})
