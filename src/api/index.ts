@@ -12,6 +12,7 @@ export {
   type RunnablePlural,
   SETTINGS_ID,
 } from './definition.ts'
+export { checkExpression, checkTemplate } from './expression.ts'
 export { type AgentSpec, agentSpec, type PromptReference } from './kinds/agent.ts'
 export {
   type AgentRuntimeSpec,
@@ -33,7 +34,6 @@ export {
 } from './kinds/resource.ts'
 export { type TeamMember, type TeamSpec, teamSpec } from './kinds/team.ts'
 export { type WorkflowSpec, type WorkflowStep, workflowSpec } from './kinds/workflow.ts'
-export { checkExpression, checkTemplate } from './expression.ts'
 export {
   type ApplyRequest,
   type ApplyResponse,
