@@ -221,6 +221,22 @@ describe('dev --once', () => {
   )
 
   test(
+    'warns of a tool that two bundles have, and says which one serves it',
+    async () => {
+      const dirs = await Promise.all(['one', 'two'].map((name) => mkdtemp(join(tmpdir(), `midflight-${name}-`))))
+      for (const dir of dirs) {
+        await writeFile(join(dir, 'weather.tool.ts'), "export default { description: 'd', execute: () => 1 }")
+      }
+      const { stdout } = await runHere(['dev', ...dirs, '--once'])
+      await Promise.all(dirs.map((dir) => rm(dir, { recursive: true })))
+      expect(stdout).toMatch(
+        /warning: tool weather is in several bundles: midflight-one-\S+ serves it; the others are midflight-two-\S+\/weather/,
+      )
+    },
+    TIMEOUT,
+  )
+
+  test(
     'ends with 1 when something waits',
     async () => {
       const dir = await mkdtemp(join(tmpdir(), 'midflight-once-'))

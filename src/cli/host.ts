@@ -1,6 +1,7 @@
 import { type DirectoryBundle, formatProblem, formatReport, type Session, startSession } from '../dev/index.ts'
 import { createLog } from '../log.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
+import { toolClashes } from '../runtime/registry/index.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { type Auth, createApp, createHealthApp, type Readiness, type Serving, serve } from '../runtime/server/index.ts'
 import { createInThreadHost } from '../runtime/tools/index.ts'
@@ -79,6 +80,10 @@ export function printLoaded({ runtime, session }: Loaded, io: Io): void {
   }
   for (const [name, { warnings }] of bundles) {
     for (const warning of warnings) io.stdout.write(`  warning: bundle ${name}: ${warning}\n`)
+  }
+  for (const [name, [first, ...others]] of toolClashes(bundles)) {
+    const rest = others.map((bundle) => `${bundle}/${name}`).join(', ')
+    io.stdout.write(`  warning: tool ${name} is in several bundles: ${first} serves it; the others are ${rest}\n`)
   }
   printProblems(session, io)
 }

@@ -1,0 +1,228 @@
+import { mkdir, open, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from '@jest/globals'
+import { createAtomicWriter } from './atomic-writer.fixture.ts'
+import { directoryWith, type Sources } from './bundle.fixture.ts'
+import { type DirectoryEvent, sightChanges, watchDirectory } from './directory-source.ts'
+
+const ends: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end()
+})
+
+/** A watched directory; `until` resolves with the texts that it shows once they satisfy the condition. */
+async function watched(sources: Sources) {
+  const { path, remove } = await directoryWith(sources)
+  const aborter = new AbortController()
+  const events: DirectoryEvent[] = []
+  let heard = Promise.withResolvers<void>()
+  const reading = (async () => {
+    for await (const event of watchDirectory(path, aborter.signal)) {
+      events.push(event)
+      heard.resolve()
+      heard = Promise.withResolvers<void>()
+    }
+  })()
+  ends.push(async () => {
+    aborter.abort()
+    await reading
+    await remove()
+  })
+  const until = async (holds: (event: DirectoryEvent) => boolean): Promise<DirectoryEvent> => {
+    for (;;) {
+      const last = events.at(-1)
+      if (last !== undefined && holds(last)) return last
+      await heard.promise
+    }
+  }
+  return { path, events, until, reading, abort: () => aborter.abort() }
+}
+
+const textsOf = (event: DirectoryEvent) =>
+  event.type === 'files'
+    ? Object.fromEntries([...event.bundle.files].map(([name, content]) => [name, Buffer.from(content).toString()]))
+    : { failed: event.problem.reason }
+const shows = (texts: Record<string, string>) => (event: DirectoryEvent) =>
+  JSON.stringify(Object.entries(textsOf(event)).sort()) === JSON.stringify(Object.entries(texts).sort())
+const failsWith = (reason: string) => shows({ failed: reason })
+
+async function saveByRename(path: string, text: string) {
+  await writeFile(`${path}.tmp`, text)
+  await rename(`${path}.tmp`, path)
+}
+
+describe('a plain directory', () => {
+  test('is shown at once, and again after each kind of save', async () => {
+    const { path, until } = await watched({ 'tools/a.ts': '1', 'b.md': 'b' })
+    await until(shows({ 'tools/a.ts': '1', 'b.md': 'b' }))
+    await writeFile(join(path, 'tools/a.ts'), 'in place')
+    await until(shows({ 'tools/a.ts': 'in place', 'b.md': 'b' }))
+    await saveByRename(join(path, 'tools/a.ts'), 'renamed')
+    await until(shows({ 'tools/a.ts': 'renamed', 'b.md': 'b' }))
+    await rename(join(path, 'b.md'), join(path, 'c.md'))
+    await until(shows({ 'tools/a.ts': 'renamed', 'c.md': 'b' }))
+    await rm(join(path, 'c.md'))
+    await until(shows({ 'tools/a.ts': 'renamed' }))
+    await mkdir(join(path, 'lib'))
+    await writeFile(join(path, 'lib/new.ts'), 'new')
+    await until(shows({ 'tools/a.ts': 'renamed', 'lib/new.ts': 'new' }))
+    await writeFile(join(path, 'lib/new.ts'), 'newer')
+    await until(shows({ 'tools/a.ts': 'renamed', 'lib/new.ts': 'newer' }))
+  })
+  test('says nothing when a file is touched but not changed', async () => {
+    const { path, until, events } = await watched({ a: '1' })
+    await until(shows({ a: '1' }))
+    await utimes(join(path, 'a'), new Date(), new Date())
+    await writeFile(join(path, 'a'), '1')
+    await saveByRename(join(path, 'a'), '2')
+    await until(shows({ a: '2' }))
+    expect(events).toHaveLength(2)
+  })
+  test('says once why it is refused, and recovers', async () => {
+    const { path, until, events } = await watched({ a: '1' })
+    await until(shows({ a: '1' }))
+    await writeFile(join(path, 'big'), new Uint8Array(20_000_000))
+    await until(failsWith('FileTooLarge'))
+    await saveByRename(join(path, 'a'), '2')
+    await rm(join(path, 'big'))
+    await until(shows({ a: '2' }))
+    expect(events.map(({ type }) => type)).toEqual(['files', 'failed', 'files'])
+  })
+  test('may vanish, return and be replaced', async () => {
+    const { path, until } = await watched({ a: '1' })
+    await until(shows({ a: '1' }))
+    await rm(path, { recursive: true })
+    await until(failsWith('DirectoryNotFound'))
+    await mkdir(path)
+    await writeFile(join(path, 'a'), '2')
+    await until(shows({ a: '2' }))
+    await rename(path, `${path}-old`)
+    await mkdir(path)
+    await saveByRename(join(path, 'a'), '3')
+    await until(shows({ a: '3' }))
+    await saveByRename(join(path, 'a'), '4')
+    await until(shows({ a: '4' }))
+    await rm(`${path}-old`, { recursive: true })
+  })
+  test('may become a mount, and a plain directory again', async () => {
+    const { path, until } = await watched({ a: '1' })
+    await until(shows({ a: '1' }))
+    await rm(join(path, 'a'))
+    const writer = createAtomicWriter(path)
+    await writer.write({ a: 'mounted' })
+    await until(shows({ a: 'mounted' }))
+    await writer.write({ a: 'swapped' })
+    await until(shows({ a: 'swapped' }))
+    await rm(path, { recursive: true })
+    await mkdir(path)
+    await writeFile(join(path, 'a'), 'plain')
+    await until(shows({ a: 'plain' }))
+  })
+  test('never shows a half-written file that is written in chunks', async () => {
+    const { path, until, events } = await watched({ a: 'x' })
+    await until(shows({ a: 'x' }))
+    const whole = 'y'.repeat(10_000)
+    for (let round = 0; round < 10; round += 1) {
+      const file = await open(join(path, 'a'), 'w')
+      for (let at = 0; at < whole.length; at += 4096) await file.write(`${round}${whole}`.slice(at, at + 4096))
+      await file.close()
+      await until((event) => textsOf(event).a?.startsWith(`${round}y`) === true)
+    }
+    const lengths = events.map((event) => textsOf(event).a?.length)
+    expect(new Set(lengths)).toEqual(new Set([1, 10_001]))
+  })
+})
+
+describe('a mount', () => {
+  test('reaches the last of 200 swaps, however fast they come, and the next one after that', async () => {
+    const { path, until } = await watched({})
+    const writer = createAtomicWriter(path)
+    for (let version = 1; version <= 200; version += 1)
+      await writer.write({ 'a.md': `${version}`, 'b.md': `${version}` })
+    await until(shows({ 'a.md': '200', 'b.md': '200' }))
+    await writer.write({ 'a.md': 'next' })
+    await until(shows({ 'a.md': 'next' }))
+  })
+  test('shows each swap of two back to back, or the later one, and never a mix', async () => {
+    const { path, until, events } = await watched({})
+    const writer = createAtomicWriter(path)
+    for (let version = 2; version <= 60; version += 2) {
+      await writer.write({ a: `${version - 1}`, b: `${version - 1}` })
+      await writer.write({ a: `${version}`, b: `${version}` })
+      await until(shows({ a: `${version}`, b: `${version}` }))
+    }
+    for (const event of events) expect(new Set(Object.values(textsOf(event))).size).toBeLessThanOrEqual(1)
+  })
+})
+
+describe('the source', () => {
+  test('ends when its signal aborts, also before the first event', async () => {
+    const { until, reading, abort } = await watched({ a: '1' })
+    await until(shows({ a: '1' }))
+    abort()
+    await reading
+    const aborted: DirectoryEvent[] = []
+    for await (const event of watchDirectory('/nowhere', AbortSignal.abort())) aborted.push(event)
+    expect(aborted).toEqual([])
+  })
+  test('waits for a directory that is created later', async () => {
+    const { path, remove } = await directoryWith({})
+    const aborter = new AbortController()
+    const seen: string[] = []
+    for await (const event of watchDirectory(join(path, 'later'), aborter.signal)) {
+      seen.push(JSON.stringify(textsOf(event)))
+      if (event.type === 'failed') {
+        await mkdir(join(path, 'later'))
+        await writeFile(join(path, 'later', 'a'), '1')
+      } else if (event.bundle.files.size > 0) aborter.abort()
+    }
+    await remove()
+    expect([seen[0], seen.at(-1)]).toEqual(['{"failed":"DirectoryNotFound"}', '{"a":"1"}'])
+  })
+  test('gives a slow reader the latest only', async () => {
+    const { path, remove } = await directoryWith({ a: '0' })
+    const aborter = new AbortController()
+    const seen: string[] = []
+    for await (const event of watchDirectory(path, aborter.signal)) {
+      seen.push(String(textsOf(event).a))
+      if (seen.length > 1) aborter.abort()
+      for (let version = 1; version <= 20 && seen.length === 1; version += 1)
+        await saveByRename(join(path, 'a'), `${version}`)
+    }
+    await remove()
+    expect(seen).toEqual(['0', '20'])
+  })
+})
+
+describe('how long a changed file has to rest', () => {
+  const stamp = (inode: number, size: number, moved = false, version = 0) => ({
+    key: `${inode}:${size}:${moved}:${version}`,
+    inode,
+    size,
+    moved,
+  })
+  const known = new Map([['a', { stamp: stamp(1, 100), content: new Uint8Array() }]])
+  const restOf = (
+    found: ReturnType<typeof stamp> | undefined,
+    earlier: ReturnType<typeof stamp> | undefined,
+    since = 0,
+  ) => {
+    const listed = new Map(found === undefined ? [] : [['a', { location: 'a', stamp: found }]])
+    const sightings = new Map(earlier === undefined ? [] : [['a', { stamp: earlier, since }]])
+    return sightChanges(listed, known, sightings, 2).restMs
+  }
+  test.each([
+    ['none when it did not change', stamp(1, 100), undefined, 0],
+    ['none when it was moved into place', stamp(2, 120), undefined, 0],
+    ['none when it was moved into place, whatever its size, if ctime tells', stamp(2, 4096, true), undefined, 0],
+    ['20 ms when it is new and empty', stamp(2, 0), undefined, 20],
+    ['3 ms when it was written in place', stamp(1, 120), undefined, 3],
+    ['the rest of 3 ms when that was seen 2 ms ago', stamp(1, 120), stamp(1, 120), 1],
+    ['3 ms anew when it grows', stamp(1, 140), stamp(1, 120), 3],
+    ['3 ms when a new file grows', stamp(2, 140), stamp(2, 0), 3],
+    ['20 ms when it holds whole pages', stamp(1, 8192), undefined, 20],
+    ['20 ms when it is missing', undefined, undefined, 20],
+  ])('is %s', (_sentence, found, earlier, expected) => {
+    expect(restOf(found, earlier)).toBe(expected)
+  })
+})

@@ -1,0 +1,7 @@
+export { type BundleFiles, bundleHash, bundleOf } from './bundle.ts'
+export { type ChannelState, decide, emptyChannels, mount, operatorCall, push } from './channels.ts'
+export { type DirectoryEvent, watchDirectory } from './directory-source.ts'
+export { loadBundle } from './load.ts'
+export type { LoadedBundle, LoadedPrompt } from './loaded.ts'
+export { type DirectoryFiles, readDirectory } from './read.ts'
+export { type FileRole, type Role, roleOf } from './roles.ts'

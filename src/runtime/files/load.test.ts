@@ -1,0 +1,45 @@
+import { describe, expect, test } from '@jest/globals'
+import { createInThreadHost } from '../tools/index.ts'
+import { MAX_FILE_BYTES } from './bounds.ts'
+import { bundleFrom, problemFrom, type Sources } from './bundle.fixture.ts'
+import { loadBundle } from './load.ts'
+
+const options = { packages: [], timeoutMs: 1000 }
+const TOOL = 'export default { description: "adds", execute: () => 3 }'
+const load = (sources: Sources) => loadBundle(bundleFrom(sources), createInThreadHost(), options)
+
+describe('a bundle', () => {
+  test.each([
+    ['in folders', { 'tools/add.ts': TOOL, 'prompts/support.md': 'Hi' }],
+    ['in a flat ConfigMap', { 'add.tool.ts': TOOL, 'support.prompt.md': 'Hi' }],
+  ])('gives the same tools and prompts %s', async (_shape, sources) => {
+    const loaded = await load(sources)
+    expect(loaded.tools.tools.map(({ name, bundle }) => `${bundle}/${name}`)).toEqual(['support/add'])
+    expect(loaded.prompts.get('support.md')?.text).toBe('Hi')
+    expect(loaded).toMatchObject({ name: 'support', hash: bundleFrom(sources).hash, warnings: [] })
+  })
+  test('without files is empty', async () => {
+    const loaded = await load({})
+    expect([loaded.tools.tools.length, loaded.prompts.size]).toEqual([0, 0])
+  })
+  test('warns of extensions, which are not run', async () => {
+    const { warnings } = await load({ 'extensions/trim.ts': 'throw 1', 'b.run_end.extension.ts': '' })
+    expect(warnings).toEqual([
+      'extensions/trim.ts is an extension; this version does not run extensions',
+      'b.run_end.extension.ts is an extension; this version does not run extensions',
+    ])
+  })
+})
+
+describe('a bundle is refused as a whole', () => {
+  const refusals: [string, Sources][] = [
+    ['InvalidFileName', { 'a b.md': '' }],
+    ['FileTooLarge', { x: new Uint8Array(MAX_FILE_BYTES + 1) }],
+    ['IncludeNotFound', { 'tools/add.ts': TOOL, 'prompts/a.md': '{{include "b"}}' }],
+    ['InvalidSyntax', { 'tools/add.ts': TOOL, 'tools/bad.ts': 'let x: = 3', 'prompts/a.md': '' }],
+    ['FileNotText', { 'tools/add.ts': new Uint8Array([0xc3, 0x28]) }],
+  ]
+  test.each(refusals)('with %s', async (reason, sources) => {
+    expect(await problemFrom(() => load(sources))).toMatchObject({ reason })
+  })
+})

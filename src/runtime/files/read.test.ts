@@ -1,0 +1,133 @@
+import { symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from '@jest/globals'
+import { createAtomicWriter } from './atomic-writer.fixture.ts'
+import { MAX_FILE_BYTES } from './bounds.ts'
+import { directoryWith, problemFrom, type Sources } from './bundle.fixture.ts'
+import { readDirectory } from './read.ts'
+
+const removals: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const remove of removals.splice(0)) await remove()
+})
+async function directory(sources: Sources): Promise<string> {
+  const { path, remove } = await directoryWith(sources)
+  removals.push(remove)
+  return path
+}
+const pathsIn = (path: string) => [...readDirectory(path).files.keys()].sort()
+
+describe('a plain directory', () => {
+  test('is read with its subfolders', async () => {
+    const path = await directory({ 'tools/a.ts': 'A', 'lib/deep/b.ts': 'B', 'c.md': 'C' })
+    const { files } = readDirectory(path)
+    expect([...files].map(([name, content]) => [name, Buffer.from(content).toString()]).sort()).toEqual([
+      ['c.md', 'C'],
+      ['lib/deep/b.ts', 'B'],
+      ['tools/a.ts', 'A'],
+    ])
+  })
+  test('leaves out dotfiles, node_modules, editors’ leftovers and manifests outside the role folders', async () => {
+    const skipped = [
+      '.env',
+      '.git/config',
+      'node_modules/x/index.js',
+      'a.ts~',
+      '.a.ts.swp',
+      'a.ts.swp',
+      '4913',
+      '#a.ts#',
+      'a.tmp',
+      'a.ts.tmp.12',
+      'agents.yaml',
+      'k/x.yml',
+    ]
+    const kept = ['prompts/x.yaml', 'tools/x.yml', 'a.ts', 'package.json']
+    const path = await directory(Object.fromEntries([...skipped, ...kept].map((name) => [name, name])))
+    expect(pathsIn(path)).toEqual(kept.sort())
+  })
+  test('follows links within itself, and none that leads out or nowhere', async () => {
+    const outside = await directory({ 'secret.txt': 's', 'd/x.txt': 'x' })
+    const path = await directory({ 'a.md': 'A' })
+    await symlink('a.md', join(path, 'inside.md'))
+    await symlink(join(outside, 'secret.txt'), join(path, 'out.md'))
+    await symlink(join(outside, 'd'), join(path, 'out'))
+    await symlink('gone', join(path, 'gone.md'))
+    expect(pathsIn(path)).toEqual(['a.md', 'inside.md'])
+  })
+  test.each([
+    [{ 'a b.md': '' }, 'InvalidFileName', 'a b.md'],
+    [{ '__proto__/x.md': '' }, 'InvalidFileName', '__proto__/x.md'],
+    [{ 'big.bin': new Uint8Array(20_000_000) }, 'FileTooLarge', 'big.bin'],
+  ])('is refused for a file that breaks a bound (%#)', async (sources, reason, file) => {
+    const path = await directory(sources)
+    expect(await problemFrom(() => readDirectory(path))).toMatchObject({ reason, file })
+  })
+  test('is refused with more than 8 MiB or 1,000 files, naming file and bound', async () => {
+    const large = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`f${i}`, new Uint8Array(MAX_FILE_BYTES)]))
+    const largeProblem = await problemFrom(() => readFresh(large))
+    expect(largeProblem).toMatchObject({
+      reason: 'BundleTooLarge',
+      file: 'f8',
+      message: expect.stringContaining('8388608'),
+    })
+    const many = Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`f${i}`, '']))
+    expect(await problemFrom(() => readFresh(many))).toMatchObject({
+      reason: 'BundleTooLarge',
+      message: expect.stringContaining('1000'),
+    })
+  })
+  test('that is missing, or is a file, is DirectoryNotFound', async () => {
+    const path = await directory({ a: '' })
+    for (const missing of [join(path, 'gone'), join(path, 'a')])
+      expect(await problemFrom(() => readDirectory(missing))).toMatchObject({
+        reason: 'DirectoryNotFound',
+        message: expect.stringContaining(missing),
+      })
+  })
+})
+
+describe('a mounted ConfigMap', () => {
+  test('is read from where ..data points, YAML included', async () => {
+    const path = await directory({})
+    const writer = createAtomicWriter(path)
+    await writer.write({ 'a.tool.ts': '1', 'x.yaml': 'y' })
+    await writer.write({ 'a.tool.ts': '2', 'x.yaml': 'y', 'b.prompt.md': 'b' })
+    const { files } = readDirectory(path)
+    expect([...files.keys()].sort()).toEqual(['a.tool.ts', 'b.prompt.md', 'x.yaml'])
+    expect(Buffer.from(files.get('a.tool.ts') ?? '').toString()).toBe('2')
+  })
+  test('has the hash of a plain directory with the same files', async () => {
+    const mounted = await directory({})
+    await createAtomicWriter(mounted).write({ 'a.md': 'A', 'b.md': 'B' })
+    const plain = await directory({ 'b.md': 'B', 'a.md': 'A' })
+    expect(readDirectory(mounted).hash).toBe(readDirectory(plain).hash)
+  })
+  test('never shows a mix of two versions while it is swapped', async () => {
+    const path = await directory({})
+    const writer = createAtomicWriter(path)
+    await writer.write({ a: '0', b: '0', c: '0' })
+    const swaps = (async () => {
+      for (let version = 1; version <= 100; version += 1)
+        await writer.write({ a: `${version}`, b: `${version}`, c: `${version}` })
+      return 'done' as const
+    })()
+    let last = ''
+    while ((await Promise.race([swaps, new Promise<'more'>((resolve) => setImmediate(resolve, 'more'))])) !== 'done') {
+      const seen = new Set([...readDirectory(path).files.values()].map((content) => Buffer.from(content).toString()))
+      expect(seen.size).toBe(1)
+      last = [...seen].join()
+    }
+    expect(Number(last)).toBeGreaterThan(0)
+  })
+  test('that is empty is an empty bundle', async () => {
+    const path = await directory({})
+    await createAtomicWriter(path).write({})
+    expect(readDirectory(path).files.size).toBe(0)
+  })
+})
+
+async function readFresh(sources: Sources) {
+  const path = await directory(sources)
+  return readDirectory(path)
+}

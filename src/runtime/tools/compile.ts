@@ -1,0 +1,172 @@
+import { Script } from 'node:vm'
+import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
+import { moduleRunnerTransformSync, type OxcError, type SourceMap, transformSync } from 'oxc-transform'
+import { ProblemError } from '../../api/index.ts'
+import { type Position, positionAt, textOf } from '../files/text.ts'
+
+/** What a module's code is called with in place of its import and export statements. */
+export type ModuleScope = {
+  readonly exports: object
+  readonly importStatic: (
+    specifier: string,
+    metadata?: { readonly importedNames?: readonly string[] },
+  ) => Promise<object>
+  readonly importDynamic: (specifier: unknown) => Promise<object>
+  readonly importMeta: object
+  readonly exportAll: (source: object) => void
+}
+
+/** A module ready to be evaluated, any number of times: it keeps nothing of an evaluation. */
+export type CompiledModule = {
+  readonly imports: readonly string[]
+  /** Of the dynamic imports, those with a literal specifier. */
+  readonly dynamicImports: readonly string[]
+  readonly run: (scope: ModuleScope) => Promise<void>
+}
+
+type ModuleFunction = (this: undefined, ...scope: unknown[]) => Promise<void>
+
+const HEADER =
+  '(async function (__vite_ssr_exports__, __vite_ssr_import__, __vite_ssr_dynamic_import__, __vite_ssr_import_meta__, __vite_ssr_exportAll__) { "use strict";\n'
+/** Lines of a module's function that stand before the module's own. */
+export const HEADER_LINES = 1
+
+/** The address under which a file of a bundle shows in stack traces and in `import.meta.url`. */
+export const moduleUrl = (bundle: string, path: string): string => `midflight:///${bundle}/${path}`
+
+/**
+ * Compiles TypeScript, JavaScript and JSON.
+ * @throws ProblemError FileNotText, InvalidSyntax with the position in the source
+ */
+export function compileModule(bundle: string, path: string, content: Uint8Array): CompiledModule {
+  const text = textOf(path, content)
+  if (path.endsWith('.json')) return compileJson(path, text)
+  const { code, imports, dynamicImports } = transformModule(path, text)
+  const run = functionOf(moduleUrl(bundle, path), path, code, text)
+  return {
+    imports,
+    dynamicImports,
+    run: ({ exports, importStatic, importDynamic, importMeta, exportAll }) =>
+      run.call(undefined, exports, importStatic, importDynamic, importMeta, exportAll),
+  }
+}
+
+/** Code that comes by eval is collected with its last user; modules of Node and of node:vm never are. */
+function functionOf(url: string, path: string, code: string, text: string): ModuleFunction {
+  const source = `${HEADER}${code}\n})\n//# sourceURL=${url}`
+  try {
+    // biome-ignore lint/security/noGlobalEval: evaluating tool code is this module's purpose
+    const evaluate = eval
+    return evaluate(source) as ModuleFunction
+  } catch (error) {
+    throw refused(source, path, text, error)
+  }
+}
+
+/** What the parser let through and V8 refuses, such as decorators. An eval does not tell where; a Script does. */
+function refused(source: string, path: string, text: string, error: unknown) {
+  const message = error instanceof Error ? error.message : String(error)
+  const [, line, caret] = /^refused:(\d+)\n.*\n( *)\^/.exec(stackOfSyntaxError(source)) ?? []
+  const generated = { line: Number(line) - HEADER_LINES, column: (caret ?? '').length + 1 }
+  return invalidSyntax(path, message, line === undefined ? undefined : locator(path, text)(generated), error)
+}
+
+function stackOfSyntaxError(source: string): string {
+  try {
+    new Script(source, { filename: 'refused' })
+    return ''
+  } catch (error) {
+    return error instanceof Error ? String(error.stack) : ''
+  }
+}
+
+function compileJson(path: string, text: string): CompiledModule {
+  parseJson(path, text)
+  return {
+    imports: [],
+    dynamicImports: [],
+    run: async ({ exports }) => {
+      Object.defineProperty(exports, 'default', { value: parseJson(path, text), enumerable: true })
+    },
+  }
+}
+
+function parseJson(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    // JSON.parse does not tell where; what is no JSON is mostly no JavaScript either.
+    const fault = transformSync('data.js', `(${text}\n)`).errors[0]
+    const offset = fault === undefined ? text.length : offsetOf(`(${text}`, fault) - 1
+    throw invalidSyntax(path, error instanceof Error ? error.message : String(error), positionAt(text, offset), error)
+  }
+}
+
+/** The body of a function in which imports and exports are calls, and the specifiers it imports. */
+type TransformedModule = {
+  readonly code: string
+  readonly imports: readonly string[]
+  /** Of the dynamic imports, those with a literal specifier. */
+  readonly dynamicImports: readonly string[]
+}
+
+const TYPED = /\.m?ts$/
+
+/** Both passes return errors instead of throwing them; the second one leaves types in, so it only ever gets JavaScript. */
+function transform(path: string, text: string, sourcemap: boolean) {
+  // A shebang is allowed on the first line of a module, but not within a function.
+  const source = text.startsWith('#!') ? `//${text.slice(2)}` : text
+  const script = TYPED.test(path) ? transformSync(path, source, { sourcemap, target: 'esnext' }) : undefined
+  if (script !== undefined) throwFirst(path, script.errors, source)
+  const module = moduleRunnerTransformSync(path.replace(TYPED, '.js'), script?.code ?? source, { sourcemap })
+  return { source, script, module }
+}
+
+/** @throws ProblemError InvalidSyntax */
+function transformModule(path: string, text: string): TransformedModule {
+  const { source, script, module } = transform(path, text, false)
+  throwFirst(path, module.errors, script?.code ?? source, script && (() => locator(path, text, 'script')))
+  return { code: module.code, imports: module.deps, dynamicImports: module.dynamicDeps }
+}
+
+/** Finds for a place in generated code the place in the source. */
+export type Locate = (generated: Position) => Position | undefined
+
+/**
+ * Maps places in the output of `transformModule` (or of its first pass alone, `script`) back to the source. Transforms
+ * once more, with maps: they are only worth their cost when something has gone wrong.
+ */
+export function locator(path: string, text: string, from: 'module' | 'script' = 'module'): Locate {
+  const { script, module } = transform(path, text, true)
+  const maps = (from === 'module' ? [module.map, script?.map] : [script?.map]).filter((map) => map !== undefined)
+  const traced = maps.map((map) => new TraceMap(encoded(map)))
+  return (generated) =>
+    traced.reduce<Position | undefined>(
+      (place, map) => (place === undefined ? undefined : trace(map, place)),
+      generated,
+    )
+}
+
+const encoded = ({ mappings, names, sources }: SourceMap) => ({ version: 3 as const, mappings, names, sources })
+
+function trace(map: TraceMap, { line, column }: Position): Position | undefined {
+  const found = originalPositionFor(map, { line, column: column - 1 })
+  return found.line === null ? undefined : { line: found.line, column: found.column + 1 }
+}
+
+function throwFirst(path: string, errors: readonly OxcError[], parsed: string, locate?: () => Locate): void {
+  const error = errors[0]
+  if (error === undefined) return
+  const position = positionAt(parsed, offsetOf(parsed, error))
+  const hint = error.helpMessage === null ? '' : ` (${error.helpMessage})`
+  throw invalidSyntax(path, `${error.message}${hint}`, locate === undefined ? position : locate()(position))
+}
+
+/** oxc counts bytes of UTF-8. Of several labels the last is the place to change. */
+const offsetOf = (parsed: string, { labels }: OxcError): number =>
+  Buffer.from(parsed)
+    .subarray(0, labels.at(-1)?.start ?? 0)
+    .toString().length
+
+const invalidSyntax = (path: string, message: string, position?: Position, cause?: unknown): ProblemError =>
+  new ProblemError({ reason: 'InvalidSyntax', message: `${path}: ${message}`, file: path, ...position }, { cause })

@@ -1,0 +1,164 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { beforeAll, describe, expect, test } from '@jest/globals'
+import { bundleFrom, directoryWith } from '../files/bundle.fixture.ts'
+import { compileModule } from './compile.ts'
+import { ModuleTable } from './evaluate.ts'
+import { createModuleGraph } from './link.ts'
+
+type Case = Readonly<Record<string, string>>
+
+/** Each exports `result` from main.mjs; an error counts by its name. */
+const CASES: Readonly<Record<string, Case>> = {
+  'evaluation order': {
+    'main.mjs':
+      'import "./a.mjs"; import "./b.mjs"; log("main"); export const result = globalThis.order.splice(0)\nfunction log(x) { globalThis.order.push(x) }',
+    'a.mjs': 'import "./c.mjs"; globalThis.order.push("a")',
+    'b.mjs': 'import "./c.mjs"; globalThis.order.push("b")',
+    'c.mjs': 'globalThis.order ??= []; globalThis.order.push("c")',
+  },
+  'live bindings': {
+    'main.mjs':
+      'import { count, add } from "./a.mjs"; const before = count; add(); export const result = [before, count]',
+    'a.mjs': 'export let count = 0; export function add() { count++ }',
+  },
+  'an import cannot be assigned': {
+    'main.mjs':
+      'import * as a from "./a.mjs"; let error; try { a.x = 2 } catch (e) { error = e.name } export const result = [error, a.x]',
+    'a.mjs': 'export const x = 1',
+  },
+  'export star: own wins, no default': {
+    'main.mjs': 'import * as a from "./a.mjs"; export const result = [Object.keys(a).sort(), a.x, a.y]',
+    'a.mjs': 'export * from "./b.mjs"; export const x = "own"',
+    'b.mjs': 'export const x = "star", y = "y"; export default 1',
+  },
+  'export star through a cycle': {
+    'main.mjs': 'import * as a from "./a.mjs"; export const result = [Object.keys(a).sort(), a.fromB, a.fromC]',
+    'a.mjs': 'export * from "./b.mjs"; export const own = 1',
+    'b.mjs': 'export * from "./a.mjs"; export * from "./c.mjs"; export const fromB = "b"',
+    'c.mjs': 'import "./b.mjs"; export const fromC = "c"',
+  },
+  'renamed and namespace exports': {
+    'main.mjs': 'import { y, ns, d } from "./a.mjs"; export const result = [y, ns.x, d]',
+    'a.mjs': 'export { x as y, default as d } from "./b.mjs"; export * as ns from "./b.mjs"',
+    'b.mjs': 'export const x = 1; export default 2',
+  },
+  'a cycle of functions': {
+    'main.mjs': 'import { even } from "./a.mjs"; export const result = [even(10), even(7)]',
+    'a.mjs': 'import { odd } from "./b.mjs"; export function even(n) { return n === 0 || odd(n - 1) }',
+    'b.mjs': 'import { even } from "./a.mjs"; export function odd(n) { return n !== 0 && even(n - 1) }',
+  },
+  'a cycle that reads too early': {
+    'main.mjs': 'import "./a.mjs"; export const result = 1',
+    'a.mjs': 'import "./b.mjs"; export const x = 1',
+    'b.mjs': 'import { x } from "./a.mjs"; export const y = x + 1',
+  },
+  'a module that imports itself': {
+    'main.mjs': 'import * as self from "./main.mjs"; export function f() { return 1 } export const result = self.f()',
+  },
+  'top-level await': {
+    'main.mjs': 'import { x } from "./a.mjs"; export const result = x',
+    'a.mjs': 'export let x = 1; x = await new Promise((resolve) => setTimeout(resolve, 1, 2))',
+  },
+  'dynamic import gives one instance': {
+    'main.mjs':
+      'import * as a from "./a.mjs"; const b = await import("./a.mjs"); const c = await import(`./${"a"}.mjs`); export const result = [a.id === b.id, b.id === c.id]',
+    'a.mjs': 'export const id = {}',
+  },
+  'a dynamic import within a cycle': {
+    'main.mjs': 'export let result = 0; const later = import("./a.mjs"); result = 1; export const check = later',
+    'a.mjs': 'import { result } from "./main.mjs"; export const seen = result',
+  },
+  'a caught dynamic import': {
+    'main.mjs':
+      'let error; try { await import("./a.mjs") } catch (e) { error = e.message } let again; try { await import("./a.mjs") } catch (e) { again = e.message } export const result = [error, again]',
+    'a.mjs': 'throw new Error("boom" + (globalThis.times = (globalThis.times ?? 0) + 1))',
+  },
+  'imports are hoisted': {
+    'main.mjs': 'const before = x; import { x } from "./a.mjs"; export const result = before',
+    'a.mjs': 'export const x = 1',
+  },
+  'shadowed imports': {
+    'main.mjs':
+      'import { x } from "./a.mjs"; function f(x) { return x } const o = { x }; const { y = x } = {}; export const result = [f(2), o.x, y, ((x) => x)(3)]',
+    'a.mjs': 'export const x = 1',
+  },
+  'this is undefined and code is strict': {
+    'main.mjs':
+      'let error; try { undeclared = 1 } catch (e) { error = e.name } export const result = [typeof this, error, (function () { return typeof this })()]',
+  },
+  'an imported function is called without this': {
+    'main.mjs': 'import { f } from "./a.mjs"; export const result = f()',
+    'a.mjs': 'export function f() { return typeof this }',
+  },
+  'default exports and their names': {
+    'main.mjs':
+      'import a from "./a.mjs"; import b from "./b.mjs"; import c from "./c.mjs"; import d from "./d.mjs"; export const result = [a.name, b.name, c.name, d]',
+    'a.mjs': 'export default function () {}',
+    'b.mjs': 'export default class {}',
+    'c.mjs': 'export default class Named {}',
+    'd.mjs': 'let x = 1; export { x as default }; x = 2',
+  },
+  'a throw while loading': {
+    'main.mjs': 'import "./a.mjs"; export const result = 1',
+    'a.mjs': 'throw new RangeError("no")',
+  },
+  JSON: {
+    'main.mjs': 'import data from "./data.json" with { type: "json" }; export const result = data.list',
+    'data.json': '{ "list": [1, { "__proto__": 2 }] }',
+  },
+  'import.meta': {
+    'main.mjs':
+      'export const result = [Object.getPrototypeOf(import.meta), new URL("./x.txt", import.meta.url).pathname.endsWith("/x.txt")]',
+  },
+  'exports of every form': {
+    'main.mjs':
+      'import * as a from "./a.mjs"; export const result = [Object.keys(a).sort(), a.p, a.q, a.rest, a.f(), new a.C().x]',
+    'a.mjs':
+      'export const { p, q: [q], ...rest } = { p: 1, q: [2], r: 3 }; export function f() { return 4 } export class C { x = 5 } export let u; export var v',
+  },
+  'explicit resource management': {
+    'main.mjs':
+      'const log = []; { using a = { [Symbol.dispose]: () => log.push("disposed") }; log.push("body") } export const result = log',
+  },
+}
+
+async function evaluateHere(files: Case): Promise<unknown> {
+  const bundle = bundleFrom(files)
+  const compile = (path: string, content: Uint8Array) => compileModule(bundle.name, path, content)
+  const graph = createModuleGraph(bundle, { packages: [], compile })
+  await graph.link('main.mjs')
+  return plain(Reflect.get(await new ModuleTable(graph).evaluate('main.mjs'), 'result'))
+}
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
+
+const NATIVE = `
+const out = {}
+for (const [name, url] of JSON.parse(process.argv[1])) {
+  try { out[name] = { result: (await import(url)).result } } catch (e) { out[name] = { error: e.name } }
+}
+console.log(JSON.stringify(out))`
+
+describe('a bundle’s modules do what Node’s own do:', () => {
+  let native: Record<string, unknown> = {}
+  beforeAll(async () => {
+    const names = Object.keys(CASES)
+    const all = names.flatMap((name, index) =>
+      Object.entries(CASES[name] ?? {}).map(([file, text]) => [`${index}/${file}`, text]),
+    )
+    const { path, remove } = await directoryWith(Object.fromEntries(all))
+    const urls = names.map((name, index) => [name, join(path, `${index}/main.mjs`)])
+    const args = ['--input-type=module', '-e', NATIVE, JSON.stringify(urls)]
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env: {} })
+    native = JSON.parse(stdout)
+    await remove()
+  })
+  test.each(Object.keys(CASES))('%s', async (name) => {
+    const here = await evaluateHere(CASES[name] ?? {}).then(
+      (result) => ({ result }),
+      (error: Error) => ({ error: error.name }),
+    )
+    expect(here).toEqual(native[name])
+  })
+})
