@@ -186,6 +186,19 @@ describe('dev', () => {
   )
 
   test(
+    'outlives what a tool throws where nobody waits, and logs it',
+    async () => {
+      const stray = "setTimeout(() => { throw new Error('stray timer') })\nPromise.reject(new Error('stray promise'))\n"
+      await writeFile(join(dir, 'tools/stray.ts'), `${stray}export default { description: 'd', execute: () => 1 }`)
+      await cli.sees(/tool tools\/stray\.ts {2}reloaded/)
+      while (!/stray timer/.test(cli.stderr()) || !/stray promise/.test(cli.stderr())) await new Promise(setImmediate)
+      const { code } = await runHere(['chat', 'support', '--message', 'Hello', '--url', url])
+      expect(code).toBe(0)
+    },
+    TIMEOUT,
+  )
+
+  test(
     'prints one line per reload, and the reason of a mistake',
     async () => {
       await writeFile(join(dir, 'prompts/new~'), 'You are new.\n')

@@ -7,6 +7,7 @@ import { type Auth, createApp, createHealthApp, type Readiness, type Serving, se
 import { createInThreadHost } from '../runtime/tools/index.ts'
 import { version } from './files.ts'
 import { hasColor, type Io, plural } from './io.ts'
+import { logStrayErrors } from './process-events.ts'
 
 /** A runtime in this process and the session that keeps it loaded. */
 export type Loaded = { readonly runtime: Runtime; readonly session: Session; readonly metrics: Metrics }
@@ -42,6 +43,7 @@ export async function serveBoth(
 ): Promise<{ api: Serving; health: Serving }> {
   const { registry, runs } = runtime
   const log = createLog({ level: 'warn', format: io.stderr.isTTY === true ? 'pretty' : 'json', destination: io.stderr })
+  logStrayErrors(log, signal)
   const app = createApp({
     snapshots: registry,
     runs,

@@ -1,6 +1,6 @@
 import { processEnvironment } from './config.ts'
+import { stopSignal } from './process-events.ts'
 import { runCli } from './program.ts'
-import { stopSignal } from './stop.ts'
 
 /** What is still open when the command has ended (a connection, a pipe nobody reads) is given this long, in milliseconds. */
 const LINGER_MS = 1000
