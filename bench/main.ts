@@ -1,0 +1,114 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { type Bench, type Context, ROOT } from './lib/bench.ts'
+import { machine } from './lib/machine.ts'
+import { Processes } from './lib/processes.ts'
+import { isMet, markdown, type Result, withSection } from './lib/report.ts'
+import { benchReload } from './reload/reload.ts'
+import { benchRuns } from './runs/runs.ts'
+import { benchStart } from './start/start.ts'
+
+const BENCHES: Readonly<Record<string, Bench>> = { reload: benchReload, runs: benchRuns, start: benchStart }
+
+const HELP = `Measures this checkout and writes bench/results/NAME.json and the tables of docs/benchmarks.md.
+
+  npm run bench [-- [NAME...] [--rounds N] [--quick] [--profile DIR]]
+
+  reload         how soon a saved prompt or tool serves in dev mode; that a bad one never does
+  runs           what a run costs over its model's own time, and how many one core serves, beside AgentOS
+  start          time to the first answer, idle memory, and 1,000 agents added and removed
+
+  --rounds N     how often each contender is measured, in turn (default 5)
+  --quick        few of everything and one round, to see that it works; writes nothing
+  --profile DIR  runs: keeps a CPU profile of the runtime in DIR
+
+  npm run bench -- runs --rounds 7
+`
+
+const RESULTS = join(ROOT, 'bench/results')
+const DOCUMENT = join(ROOT, 'docs/benchmarks.md')
+
+type Options = {
+  readonly names: readonly string[]
+  readonly rounds: number
+  readonly quick: boolean
+  readonly profileDir: string | undefined
+}
+
+/** Undefined for a call for help. @throws Error naming what is wrong with the arguments */
+function readOptions(args: readonly string[]): Options | undefined {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      profile: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) return undefined
+  const unknown = positionals.find((name) => !Object.hasOwn(BENCHES, name))
+  if (unknown !== undefined) throw new Error(`no bench "${unknown}": there are ${Object.keys(BENCHES).join(', ')}`)
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be a whole number from 1')
+  const names = positionals.length === 0 ? Object.keys(BENCHES) : positionals
+  return { names, rounds, quick: values.quick, profileDir: values.profile }
+}
+
+function benchOf(name: string): Bench {
+  const bench = BENCHES[name]
+  if (bench === undefined) throw new Error(`no bench "${name}"`)
+  return bench
+}
+
+async function runBench(name: string, { rounds, quick, profileDir }: Options): Promise<Result> {
+  await using processes = new Processes()
+  const say = (line: string): void => void process.stderr.write(`${line}\n`)
+  const context: Context = { processes, rounds, quick, profileDir, say }
+  const report = await benchOf(name)(context)
+  return { bench: name, measuredAt: new Date().toISOString(), machine: machine(), rounds, ...report }
+}
+
+async function write(result: Result): Promise<void> {
+  await mkdir(RESULTS, { recursive: true })
+  await writeFile(join(RESULTS, `${result.bench}.json`), `${JSON.stringify(result, null, 2)}\n`)
+  const document = await readFile(DOCUMENT, 'utf8')
+  await writeFile(DOCUMENT, withSection(document, result.bench, markdown(result)))
+}
+
+/** @returns the exit code: 1 when a target was missed or a bench failed, 2 for wrong arguments */
+async function main(args: readonly string[]): Promise<number> {
+  let options: Options | undefined
+  try {
+    options = readOptions(args)
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`)
+    return 2
+  }
+  if (options === undefined) {
+    process.stdout.write(HELP)
+    return 0
+  }
+  let failed = false
+  for (const name of Object.keys(BENCHES)) {
+    if (options.names.includes(name) && !(await runOne(name, options))) failed = true
+  }
+  return failed ? 1 : 0
+}
+
+/** @returns whether it went through and met its targets */
+async function runOne(name: string, options: Options): Promise<boolean> {
+  try {
+    const result = await runBench(name, options)
+    process.stdout.write(`\n## ${name}\n\n${markdown(result)}\n`)
+    if (!options.quick) await write(result)
+    return result.targets.every(isMet)
+  } catch (error) {
+    process.stderr.write(`${name} failed: ${error instanceof Error ? error.stack : String(error)}\n`)
+    return false
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2))
