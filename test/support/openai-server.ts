@@ -101,18 +101,30 @@ export async function startOpenAIServer(
   }
 }
 
+/** A body that is no JSON object is an empty one. */
 function readJson(req: IncomingMessage, then: (body: ChatBody) => void): void {
-  const chunks: Buffer[] = []
-  req.on('data', (chunk: Buffer) => chunks.push(chunk))
-  req.on('end', () => then(JSON.parse(Buffer.concat(chunks).toString('utf8')) as ChatBody))
+  const pieces: Buffer[] = []
+  req.on('data', (piece: Buffer) => pieces.push(piece))
+  req.on('end', () => then(parseBody(Buffer.concat(pieces).toString('utf8'))))
+}
+
+function parseBody(text: string): ChatBody {
+  try {
+    const body: unknown = JSON.parse(text)
+    return typeof body === 'object' && body !== null ? (body as ChatBody) : {}
+  } catch {
+    return {}
+  }
 }
 
 function behave(res: ServerResponse, behaviour: Behaviour, body: ChatBody): void {
   switch (behaviour.type) {
     case 'status':
-      return refuse(res, behaviour)
+      refuse(res, behaviour)
+      return
     case 'cut':
-      return cut(res, behaviour)
+      cut(res, behaviour)
+      return
     case 'silence':
       if (behaviour.text !== undefined) begin(res, chunk({ content: behaviour.text }))
       return
@@ -130,8 +142,8 @@ function behave(res: ServerResponse, behaviour: Behaviour, body: ChatBody): void
       return
     case 'text':
     case 'tools':
-      if (body.stream !== true) return answerWhole(res, behaviour, body)
-      if (behaviour.type === 'text' && behaviour.delayMs !== undefined) {
+      if (body.stream !== true) answerWhole(res, behaviour, body)
+      else if (behaviour.type === 'text' && behaviour.delayMs !== undefined) {
         setTimeout(() => stream(res, behaviour, body), behaviour.delayMs)
       } else stream(res, behaviour, body)
   }

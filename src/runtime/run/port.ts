@@ -1,5 +1,5 @@
-import type { RunnablePlural } from '../../api/index.ts'
-import type { RunEvent, RunSubject } from './events.ts'
+import type { Reason, RunnablePlural } from '../../api/index.ts'
+import type { RunEvent, RunSubject, TokenUsage } from './events.ts'
 
 export type RunRequest = {
   readonly kind: RunnablePlural
@@ -29,3 +29,15 @@ export interface Runs {
   cancelAll(of: { kind: RunnablePlural; name: string }, reason: string): Promise<void>
   inFlight(): number
 }
+
+/** What is told of runs as they go, nested ones included: for metrics. It must not throw. */
+export interface RunObserver {
+  started(run: RunSubject): void
+  ended(run: RunSubject, status: RunStatus, durationMs: number): void
+  /** Once a finished model call; `model` is its name in the runtime's settings. */
+  tokens(run: RunSubject, model: string, usage: TokenUsage): void
+  /** Once a tool call; `ok`, or the reason of its failure. */
+  toolCall(run: RunSubject, tool: string, result: 'ok' | Reason): void
+}
+
+export type RunStatus = 'completed' | 'failed' | 'cancelled'

@@ -1,0 +1,125 @@
+import type { JSONObject, JSONSchema7, JSONValue, LanguageModelV4ToolCall } from '@ai-sdk/provider'
+import { type Problem, ProblemError } from '../../api/index.ts'
+import { abandonOnAbort, linkedTo, parseArguments } from '../models/index.ts'
+import type { ServedTool } from '../registry/snapshot.ts'
+import { type RunContext, runChild } from './context.ts'
+import type { RunEvent, RunResult, ToolCallView } from './events.ts'
+import { failureIn } from './lifecycle.ts'
+import { type EffectiveTool, MESSAGE_PARAMETERS } from './tools.ts'
+
+/** A tool that a loop offers its model: one that is called, or one that is a run of its own. */
+export type LoopTool = {
+  readonly name: string
+  readonly description: string
+  readonly parameters: JSONSchema7
+} & (
+  | { readonly type: 'tool'; readonly call: (context: RunContext, args: JSONObject) => Promise<JSONValue> }
+  | {
+      readonly type: 'run'
+      readonly start: (context: RunContext, message: string) => AsyncGenerator<RunEvent, RunResult>
+    }
+)
+
+/** What became of one call that the model made. */
+export type ToolOutcome = { readonly call: ToolCallView } & (
+  | { readonly type: 'returned'; readonly result: JSONValue }
+  | { readonly type: 'failed'; readonly error: Problem }
+)
+
+/** An effective tool as a loop offers it. */
+export function loopTool({ target, ...tool }: EffectiveTool): LoopTool {
+  const { name, description, parameters } = tool
+  if (target.type === 'agent') return childTool({ kind: 'agents', name: target.name, tool: name, description })
+  return {
+    type: 'tool',
+    name,
+    description,
+    parameters,
+    call: (context, args) => callServed(context, target.served, args),
+  }
+}
+
+/** Another agent or a team as a tool that takes a message. Its own time limits hold, not that of tools. */
+export function childTool(child: {
+  kind: 'agents' | 'teams'
+  name: string
+  tool: string
+  description: string
+}): LoopTool {
+  const { kind, name, tool, description } = child
+  const start = (context: RunContext, message: string) => runChild(context, { kind, name, message })
+  return { type: 'run', name: tool, description, parameters: MESSAGE_PARAMETERS, start }
+}
+
+/**
+ * Calls a tool of a bundle within the time that the settings give it.
+ * @throws ProblemError ToolTimeout, or what the tool set throws; the run's reason when that is aborted
+ */
+export async function callServed(context: RunContext, served: ServedTool, args: JSONObject): Promise<JSONValue> {
+  const { env, subject, signal } = context
+  const { name } = served.description
+  const { timeoutSeconds } = env.snapshot.settings.definition.spec.tools
+  const link = linkedTo(signal)
+  const timer = env.policy.clock.timer(timeoutSeconds * 1000, () => {
+    const message = `tool "${name}" took longer than its limit of ${timeoutSeconds} s`
+    link.abort(new ProblemError({ reason: 'ToolTimeout', message }))
+  })
+  try {
+    const run = { id: subject.runId, agent: subject.name }
+    const session = { id: subject.sessionId }
+    const result = served.bundle.tools.call(name, args, { signal: link.signal, session, run })
+    return await abandonOnAbort(result, link.signal)
+  } catch (error) {
+    throw link.signal.aborted ? link.signal.reason : error
+  } finally {
+    timer.cancel()
+    link.release()
+  }
+}
+
+/**
+ * Makes one call of a model's: `toolStarted`, the events of a run where the tool is one, then `toolCompleted` or
+ * `toolFailed`. A failure, an unknown tool and arguments that are no object are outcomes for the model to read.
+ * @throws the run's reason when that is aborted
+ */
+export async function* makeCall(
+  context: RunContext,
+  tools: ReadonlyMap<string, LoopTool>,
+  asked: LanguageModelV4ToolCall,
+): AsyncGenerator<RunEvent, ToolOutcome> {
+  const { subject: run, env } = context
+  const { clock } = env.policy
+  const args = parseArguments(asked.input)
+  const call: ToolCallView = { id: asked.toolCallId, tool: asked.toolName, arguments: args ?? {} }
+  const begun = clock.now()
+  yield { run, at: begun, type: 'toolStarted', call }
+  try {
+    const tool = tools.get(asked.toolName)
+    if (tool === undefined) throw unknownTool(asked.toolName, tools)
+    if (args === undefined) throw badArguments(`arguments of "${tool.name}" must be a JSON object`)
+    const result =
+      tool.type === 'tool'
+        ? await tool.call(context, args)
+        : (yield* tool.start(context, messageIn(args, tool.name))).content
+    const at = clock.now()
+    yield { run, at, type: 'toolCompleted', call, result, durationMs: at - begun }
+    return { call, type: 'returned', result }
+  } catch (thrown) {
+    const error = failureIn(context, thrown, 'ToolFailed')
+    const at = clock.now()
+    yield { run, at, type: 'toolFailed', call, error, durationMs: at - begun }
+    return { call, type: 'failed', error }
+  }
+}
+
+function messageIn({ message }: JSONObject, tool: string): string {
+  if (typeof message === 'string') return message
+  throw badArguments(`arguments of "${tool}" must have a text "message"`)
+}
+
+const badArguments = (message: string): ProblemError => new ProblemError({ reason: 'InvalidArguments', message })
+
+function unknownTool(name: string, tools: ReadonlyMap<string, LoopTool>): ProblemError {
+  const known = tools.size === 0 ? 'there are none' : `there are ${[...tools.keys()].join(', ')}`
+  return new ProblemError({ reason: 'ToolNotFound', message: `there is no tool "${name}"; ${known}` })
+}

@@ -1,0 +1,1 @@
+export { runTeam, TEAM_TIMEOUT_SECONDS } from './team.ts'
