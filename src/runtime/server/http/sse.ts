@@ -9,10 +9,16 @@ export type EventStreamOptions = {
 
 /** An answer of server-sent events that goes at its reader's pace. */
 export interface EventStream {
-  /** Resolves to true when the reader is ready for more, to false when it is gone. Write one frame at a time. */
-  write(frame: string): Promise<boolean>
+  /**
+   * Adds a frame; frames of one turn of the event loop go out together. True when the reader is ready for more, false
+   * when it is gone; a promise of either while it has not taken what waits for it.
+   */
+  write(frame: string): boolean | Promise<boolean>
   end(): void
 }
+
+/** Characters of frames that are gathered before they go out within a turn. */
+const MAX_GATHERED = 16_384
 
 /** Starts the answer. The heartbeat ends with the response, however that ends. */
 export function openEventStream(res: ServerResponse, { heartbeatMs, stalledMs }: EventStreamOptions): EventStream {
@@ -21,15 +27,29 @@ export function openEventStream(res: ServerResponse, { heartbeatMs, stalledMs }:
     'Cache-Control': 'no-cache, no-transform',
     'X-Accel-Buffering': 'no',
   })
-  res.flushHeaders()
   const heartbeat = setInterval(() => {
     if (!res.writableNeedDrain && !res.writableEnded) res.write(': heartbeat\n\n')
   }, heartbeatMs)
   res.once('close', () => clearInterval(heartbeat))
+  let frames = ''
+  const flush = (): void => {
+    if (isGone(res) || res.writableEnded) return
+    if (frames === '') res.flushHeaders()
+    else res.write(frames)
+    frames = ''
+  }
+  setImmediate(flush)
   return {
-    write: async (frame) => !isGone(res) && (res.write(frame) || drained(res, stalledMs)),
+    write: (frame) => {
+      if (isGone(res)) return false
+      if (frames === '') setImmediate(flush)
+      frames += frame
+      if (frames.length >= MAX_GATHERED) flush()
+      return res.writableNeedDrain ? drained(res, stalledMs) : true
+    },
     end: () => {
       clearInterval(heartbeat)
+      flush()
       res.end()
     },
   }

@@ -129,7 +129,8 @@ async function sendEvents(run: Run, stream: EventStream, log: Log): Promise<void
   try {
     for await (const event of run.events) {
       for (const frame of framesOf(event, run.subject)) {
-        if (!(await stream.write(encodeFrame(frame)))) return
+        const ready = stream.write(encodeFrame(frame))
+        if (ready !== true && !(await ready)) return
       }
     }
   } catch (error) {
