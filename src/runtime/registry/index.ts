@@ -1,4 +1,4 @@
-export type { ModelLoader } from './load-models.ts'
+export type { ModelLoader } from './arrivals/load-models.ts'
 export { findPromptBundle, toolClashes } from './plan/build.ts'
 export { selectTools } from './plan/tool-names.ts'
 export type { DynamicItems, Management, MountedBundles, Pinned, SnapshotSource } from './port.ts'

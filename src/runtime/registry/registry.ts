@@ -20,13 +20,8 @@ import {
   settingsSpec,
 } from '../../api/index.ts'
 import type { BundleFiles } from '../files/bundle.ts'
-import { BundleIntake } from './bundle-intake.ts'
-import { type Arrival, arrivalId, ownerOfUnit, RegistryCore } from './core.ts'
-import { EventLog } from './event-log.ts'
-import { type ModelLoader, type SecretValue, secretVersions } from './load-models.ts'
-import { admit, type Guard } from './plan/guard.ts'
-import { bundleNameOf, bundleUnitId, type ServedSettings, settingsUnit } from './plan/served.ts'
-import type { DynamicItems, Management, MountedBundles, Pinned, SnapshotSource } from './port.ts'
+import { BundleIntake } from './arrivals/bundle-intake.ts'
+import { type ModelLoader, type SecretValue, secretVersions } from './arrivals/load-models.ts'
 import {
   arrivalOfBundle,
   arrivalOfItem,
@@ -35,11 +30,16 @@ import {
   filesOfPush,
   isProblem,
   parseItem,
-} from './prepare.ts'
+} from './arrivals/prepare.ts'
+import { Tickets } from './arrivals/tickets.ts'
+import { type Arrival, arrivalId, ownerOfUnit, RegistryCore } from './core.ts'
+import { EventLog } from './event-log.ts'
+import { admit, type Guard } from './plan/guard.ts'
+import { bundleNameOf, bundleUnitId, type ServedSettings, settingsUnit } from './plan/served.ts'
+import type { DynamicItems, Management, MountedBundles, Pinned, SnapshotSource } from './port.ts'
 import type { Snapshot } from './snapshot.ts'
 import { bundleStates, itemStates } from './state.ts'
 import { RunStats } from './stats.ts'
-import { Tickets } from './tickets.ts'
 
 /** Where an arrival came from, for metrics. */
 export type ArrivalSource = 'push' | 'mount' | 'api'

@@ -1,5 +1,5 @@
-import type { BundleFiles } from '../files/bundle.ts'
-import { type ChannelState, decide, emptyChannels, mount, operatorCall, push } from '../files/channels.ts'
+import type { BundleFiles } from '../../files/bundle.ts'
+import { type ChannelState, decide, emptyChannels, mount, operatorCall, push } from '../../files/channels.ts'
 
 type Entry = {
   readonly channels: ChannelState

@@ -10,12 +10,12 @@ import {
   type Problem,
   problemOf,
   problemOfIssues,
-} from '../../api/index.ts'
-import { type BundleFiles, bundleOf } from '../files/bundle.ts'
-import type { LoadedBundle } from '../files/loaded.ts'
-import type { Arrival } from './core.ts'
+} from '../../../api/index.ts'
+import { type BundleFiles, bundleOf } from '../../files/bundle.ts'
+import type { LoadedBundle } from '../../files/loaded.ts'
+import type { Arrival } from '../core.ts'
+import { bundleUnit, bundleUnitId, itemUnit, settingsUnit } from '../plan/served.ts'
 import { loadModels, type ModelLoader, type SecretValue } from './load-models.ts'
-import { bundleUnit, bundleUnitId, itemUnit, settingsUnit } from './plan/served.ts'
 
 type PushedItem = ApplyRequest['items'][string]
 

@@ -1,6 +1,6 @@
-import { hashJson, type ModelSpec, type Problem, secretId } from '../../api/index.ts'
-import type { LoadedModels } from './plan/served.ts'
-import type { LoadedModel } from './snapshot.ts'
+import { hashJson, type ModelSpec, type Problem, secretId } from '../../../api/index.ts'
+import type { LoadedModels } from '../plan/served.ts'
+import type { LoadedModel } from '../snapshot.ts'
 
 /** A secret value as it was pushed; `version` changes with it. */
 export type SecretValue = { readonly version: string; readonly value: string }
