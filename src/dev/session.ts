@@ -1,6 +1,6 @@
 import type { KubeObject } from '../kube/types.ts'
 import { type Desired, type RuntimeTarget, type SecretSource, syncTarget } from '../operator/index.ts'
-import { createWake } from '../runtime/files/watch.ts'
+import { createWake } from '../runtime/files/index.ts'
 import type { Management, MountedBundles, SnapshotSource } from '../runtime/registry/index.ts'
 import { createBundleHistory } from './bundle-history.ts'
 import { type BundlePlan, type DirectoryBundle, planBundles, pushOf } from './bundles.ts'

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import { watch } from 'chokidar'
-import { createWake } from '../../runtime/files/watch.ts'
+import { createWake } from '../../runtime/files/index.ts'
 import { isManifestFile, isManifestFolder } from './list-manifests.ts'
 import { createManifestFiles } from './manifest-files.ts'
 import { EMPTY_SET, eventsBetween, type ManifestSet, mergeFiles, objectKey, type SourceEvent } from './manifest-set.ts'

@@ -1,6 +1,6 @@
 import { type BigIntStats, readdirSync, statSync } from 'node:fs'
 import { extname, join } from 'node:path'
-import type { FileStamp } from '../../runtime/files/read.ts'
+import type { FileStamp } from '../../runtime/files/index.ts'
 
 /** Folders of a directory that hold a bundle's files, or nothing of ours. */
 const SKIPPED_FOLDERS = new Set(['tools', 'prompts', 'extensions', 'node_modules'])

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Sighting, sightChanges } from '../../runtime/files/directory-source.ts'
-import type { FileStamp } from '../../runtime/files/read.ts'
+import { type FileStamp, type Sighting, sightChanges } from '../../runtime/files/index.ts'
 import { listManifests, stampOf } from './list-manifests.ts'
 import { type ManifestFile, nextVersion } from './manifest-set.ts'
 import { fileProblem, MAX_MANIFEST_BYTES, parseManifests } from './manifests.ts'

@@ -321,4 +321,22 @@ describe('events and state', () => {
     registry.recordRun(digest, true)
     expect(registry.state().stats).toEqual({ [digest]: { runs: 2, errors: 1 } })
   })
+
+  test('runs are told in an event at most every five seconds, and not at all when there were none', async () => {
+    let time = 0
+    const { registry } = makeRegistry({ now: () => time })
+    const stop = new AbortController()
+    const told: RuntimeEvent[] = []
+    const reading = (async () => {
+      for await (const event of registry.events(stop.signal, 'boot/0')) told.push(event)
+    })()
+    const digest = 'd'.repeat(32)
+    for (; time < 20_000; time += 1_000) {
+      if (time < 9_000) registry.recordRun(digest, false)
+      await registry.tick()
+    }
+    stop.abort()
+    await reading
+    expect(told.map((event) => (event.type === 'stats' ? event.stats[digest]?.runs : event.type))).toEqual([6, 9])
+  })
 })

@@ -88,6 +88,8 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   /** Packages that were allowed when each bundle was last loaded. */
   readonly #loadedWith = new Map<string, string>()
   readonly #tickets = new Tickets()
+  /** When the first run ended that no `stats` event has told of yet. */
+  #untoldSince: number | undefined
   #guard: Omit<Guard, 'snapshot'>
   /** Items that the last whole sync named; undefined before the first. */
   #expected: number | undefined
@@ -116,6 +118,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
 
   recordRun(digest: string, failed: boolean): void {
     this.#stats.record(digest, failed)
+    this.#untoldSince ??= this.#now()
   }
 
   events(signal: AbortSignal, lastEventId?: string): AsyncIterable<RuntimeEvent> {
@@ -169,8 +172,12 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     return this.#takeBundle(bundle.name)
   }
 
-  /** Takes up what time alone has decided: a mount that turned out to be news. To be called every second. */
+  /** Does what time alone has decided: a mount that turned out to be news, statistics to tell. To be called every second. */
   async tick(): Promise<void> {
+    if (this.#untoldSince !== undefined && this.#now() - this.#untoldSince >= STATS_MS) {
+      this.#untoldSince = undefined
+      this.#events.append({ type: 'stats', stats: this.#stats.all() })
+    }
     await Promise.all(this.#intake.due(this.#now()).map((name) => this.#takeBundle(name)))
   }
 
@@ -350,6 +357,9 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     await this.#take('push', work, false)
   }
 }
+
+/** Shortest time between two `stats` events. */
+const STATS_MS = 5_000
 
 const SUPERSEDED: ItemResult = {
   outcome: 'pending',
