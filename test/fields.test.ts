@@ -377,7 +377,8 @@ const PROOFS: Record<string, () => Promise<unknown>> = {
 // Fields that the runtime never sees: what they name is resolved before, and their proofs stand where that is done.
 const ELSEWHERE: Record<string, string> = {
   'Agent runtime': 'src/operator/compile/compile.test.ts › passes over other kinds and what belongs to another runtime',
-  'AgentRuntime bundles[].configMap': 'src/dev/session.test.ts › a bundle comes from a ConfigMap manifest of the name that the settings give',
+  'AgentRuntime bundles[].configMap':
+    'src/dev/session.test.ts › a bundle comes from a ConfigMap manifest of the name that the settings give',
   'Team runtime': 'src/operator/compile/compile.test.ts › passes over other kinds and what belongs to another runtime',
   'Workflow runtime':
     'src/operator/compile/compile.test.ts › passes over other kinds and what belongs to another runtime',

@@ -258,6 +258,7 @@ describe('invariant 10: nothing is lost or applied twice under concurrency, and 
     expect(new Set(results.map(({ body }) => body.run_id)).size).toBe(1000)
     const metrics = await (await fetch(`${runtime.healthUrl}/metrics`)).text()
     expect(metrics).toContain('midflight_runs_total{kind="agents",name="support",status="completed"} 1000')
+    expect(metrics).toContain('midflight_tool_calls_total{tool="files/weather",result="ok"} 500')
     expect(metrics).toMatch(/midflight_runs_in_flight 0\n/)
     expect(runtime.registry.bundleVersionsAlive).toBe(1)
   })

@@ -43,7 +43,11 @@ export function runObserver(metrics: Metrics, registry: Registry): RunObserver {
     },
     tokens: ({ name }, model, { inputTokens, outputTokens }) =>
       metrics.tokensSpent({ name, model, input: inputTokens, output: outputTokens }),
-    toolCall: (_run, tool, result: 'ok' | Reason) => metrics.toolCalled(tool, result === 'ok' ? 'ok' : 'error'),
+    toolCall: (_run, tool, result: 'ok' | Reason) => {
+      const served = registry.current.tools.get(tool)?.description
+      const name = served === undefined ? tool : `${served.bundle}/${served.name}`
+      metrics.toolCalled(name, result === 'ok' ? 'ok' : 'error')
+    },
   }
 }
 

@@ -43,14 +43,8 @@ async function openClient(spec: ModelSpec, apiKey: string): Promise<LanguageMode
       return createGoogle({ apiKey, fetch: modelFetch, ...(baseURL === undefined ? {} : { baseURL }) })(model)
     }
     case 'openai-compatible': {
-      const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible')
-      return createOpenAICompatible({
-        name: 'openai-compatible',
-        apiKey,
-        baseURL: baseURL ?? '',
-        includeUsage: true,
-        fetch: modelFetch,
-      }).chatModel(model)
+      const { chatCompletionsModel } = await import('./chat-completions.ts')
+      return chatCompletionsModel({ model, apiKey, baseURL: baseURL ?? '' })
     }
     case 'scripted':
       return scriptedModel(spec.name, spec.script ?? [])
