@@ -5,8 +5,8 @@ import { REASONS, type Reason, type RunnablePlural } from './api/index.ts'
 export const RELOAD_KINDS = ['agents', 'teams', 'workflows', 'settings', 'bundles'] as const
 export const RELOAD_SOURCES = ['push', 'mount', 'api'] as const
 export const RELOAD_RESULTS = ['activated', 'unchanged', 'checked', 'rejected', 'pending', 'removed'] as const
-/** read: the files. load: tools, prompts, model clients. swap: resolve and swap. total: arrival to served. */
-export const RELOAD_STAGES = ['read', 'load', 'swap', 'total'] as const
+/** load: tools, prompts, model clients. swap: resolve and swap. total: arrival to served. */
+export const RELOAD_STAGES = ['load', 'swap', 'total'] as const
 export const ITEM_STATES = ['active', 'pending', 'rejected'] as const
 export const RUN_STATUSES = ['completed', 'failed', 'cancelled'] as const
 const RUN_KINDS = ['agents', 'teams', 'workflows'] as const satisfies readonly RunnablePlural[]

@@ -177,6 +177,8 @@ const bundleProof = async () => {
 const timeoutProof = async () => {
   const { content } = await runAgent({ tools: ['never'] }, 'call:never', settings({ tools: { timeoutSeconds: 1 } }))
   expect(content).toContain('1 s')
+  const call = await fetch(`${runtime.url}/tools/never/call`, { method: 'POST' })
+  expect([call.status, await call.json()]).toMatchObject([504, { error_code: 'ToolTimeout' }])
 }
 
 const PROOFS: Record<string, () => Promise<unknown>> = {

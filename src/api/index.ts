@@ -58,6 +58,7 @@ export {
   ProblemError,
   problemOf,
   problemOfIssues,
+  problemsOfIssues,
   REASONS,
   type Reason,
 } from './reason.ts'

@@ -118,15 +118,45 @@ export function formatPath(path: readonly PropertyKey[]): string {
     .join('')
 }
 
-/** The first issue of a zod error as a problem; an unknown field is told apart from a bad value. */
+/** The first issue of a zod error as a problem. */
 export function problemOfIssues(error: z.ZodError): Problem {
-  const issue = error.issues[0]
-  if (issue === undefined) return { reason: 'InvalidSpec', message: 'is not valid' }
+  return problemsOfIssues(error)[0] ?? { reason: 'InvalidSpec', message: 'is not valid' }
+}
+
+/** Most problems that are told of one object. */
+const MAX_PROBLEMS = 10
+
+/** The issues of a zod error as problems; an unknown field is told apart from a bad value. */
+export const problemsOfIssues = (error: z.ZodError): Problem[] =>
+  error.issues.slice(0, MAX_PROBLEMS).map(problemOfIssue)
+
+function problemOfIssue(issue: z.core.$ZodIssue): Problem {
   if (issue.code === 'unrecognized_keys') {
     const key = issue.keys[0] ?? ''
     const path = formatPath([...issue.path, key])
     return { reason: 'UnknownField', message: `unknown field ${path}`, path }
   }
   const path = formatPath(issue.path)
-  return { reason: 'InvalidSpec', message: path === '' ? issue.message : `${path}: ${issue.message}`, path }
+  const message = describeIssue(issue)
+  return { reason: 'InvalidSpec', message: path === '' ? message : `${path}: ${message}`, path }
+}
+
+/** JSON types in the words of somebody who writes YAML. */
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  array: 'a list',
+  object: 'an object',
+  record: 'an object',
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+}
+
+function describeIssue({ message }: z.core.$ZodIssue): string {
+  const [, expected = '', received = ''] = /^Invalid input: expected (\w+), received (\w+)$/.exec(message) ?? []
+  const wanted = TYPE_WORDS[expected]
+  if (wanted === undefined) return message
+  if (received === 'undefined') return 'is required'
+  if (received === 'null') return `is empty; it must be ${wanted}`
+  return `must be ${wanted}, not ${TYPE_WORDS[received] ?? received}`
 }

@@ -17,10 +17,10 @@ describe('the command line', () => {
     [['dev'], "missing required argument 'dir'"],
     [['dev', '/nowhere/at/all'], '/nowhere/at/all does not exist'],
     [['dev', QUICKSTART, '--port', 'http'], '--port must be a number'],
+    [['dev', QUICKSTART, '--port', ''], '--port must be a number'],
     [['dev', QUICKSTART, '--host', '0.0.0.0'], '--host 0.0.0.0 is reachable from other machines'],
     [['runtime', '--host', '0.0.0.0'], '--auth-key-file'],
     [['runtime', '--isolation', 'process'], 'write --isolation none'],
-    [['chat', 'x', '--url', 'http://127.0.0.1:1999'], 'start it with npm start'],
   ])(
     '%j is refused with the fix, exit 2',
     async (args, message) => {
@@ -30,6 +30,12 @@ describe('the command line', () => {
     },
     TIMEOUT,
   )
+
+  test('chat says what to do when nothing listens, exit 1', async () => {
+    const { code, stderr } = await runHere(['chat', 'x', '--url', 'http://127.0.0.1:1999'])
+    expect(stderr).toContain('start it with npm start')
+    expect(code).toBe(1)
+  })
 
   test.each(['dev', 'runtime', 'chat', 'validate', 'crds'])(
     '%s --help has an example',
@@ -167,7 +173,7 @@ describe('dev', () => {
     async () => {
       const { code, stderr } = await runHere(['chat', 'suport', '--message', 'x', '--url', url])
       expect(stderr).toContain('did you mean support?')
-      expect(code).toBe(2)
+      expect(code).toBe(1)
     },
     TIMEOUT,
   )
@@ -284,6 +290,35 @@ describe('a port that is taken', () => {
   )
 })
 
+describe('stopping with a run under way', () => {
+  test(
+    'ends the stream with RunCancelled and the process soon after',
+    async () => {
+      const dir = await mkdtemp(join(tmpdir(), 'midflight-stop-'))
+      await cp(QUICKSTART, dir, { recursive: true })
+      await writeFile(
+        join(dir, 'tools/weather.ts'),
+        "export default { description: 'd', parameters: { type: 'object' }, execute: () => new Promise(() => {}) }",
+      )
+      const cli = startCli(['dev', dir, ...ANY_PORTS])
+      const url = (await cli.sees(/API +(\S+)/))[1] ?? ''
+      const response = await fetch(`${url}/agents/support/runs`, {
+        method: 'POST',
+        body: new URLSearchParams({ message: 'weather' }),
+      })
+      const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+      let seen = ''
+      while (!seen.includes('ToolCallStarted')) seen += (await reader?.read())?.value ?? ''
+      cli.child.kill('SIGTERM')
+      for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) seen += part.value
+      expect(seen).toContain('event: RunCancelled')
+      expect(await cli.exit).toBe(0)
+      await rm(dir, { recursive: true })
+    },
+    TIMEOUT,
+  )
+})
+
 describe('runtime', () => {
   test(
     'serves definitions and named bundles behind a key',
@@ -309,6 +344,8 @@ describe('runtime', () => {
       expect((await fetch(`${metrics}/readyz`)).status).toBe(200)
       expect(await (await fetch(`${metrics}/metrics`)).text()).toContain('midflight_reloads_total')
       expect((await runHere(['chat', 'support', '--message', 'x', '--url', url])).stderr).toContain('wants a key')
+      const dynamic = await fetch(`${url}/runtime/stats`, { headers: { authorization: 'Bearer open-sesame' } })
+      expect(dynamic.status).toBe(404)
       const chat = ['chat', 'support', '--message', 'weather', '--url', url, '--auth-key-file', keyFile]
       expect((await runHere(chat)).stdout).toContain('Paris is windy')
       cli.child.kill('SIGINT')

@@ -11,11 +11,14 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-const port = z.coerce
-  .number<unknown>('must be a number')
-  .int('must be a whole number')
-  .min(0, 'must be 0 or more')
-  .max(65_535, 'must be at most 65535')
+/** What was asked for was understood and could not be done. Exit code 1. */
+export class FailureError extends Error {
+  override readonly name = 'FailureError'
+}
+
+const port = z
+  .union([z.number(), z.string().regex(/^-?\d+(\.\d+)?$/).transform(Number)], 'must be a number')
+  .pipe(z.int('must be a whole number').min(0, 'must be 0 or more').max(65_535, 'must be at most 65535'))
 const flag = z.union([z.boolean(), z.stringbool('must be true or false')])
 const list = z.union([z.array(z.string()), z.string().transform((entries) => entries.split(',').filter(Boolean))])
 const text = z.string().min(1, 'must not be empty')

@@ -26,7 +26,13 @@ export async function dev(directories: readonly string[], config: DevConfig, io:
     io.stdout.write(`loaded ${directories.join(', ')}\n`)
     printLoaded(loaded, io)
     if (config.once) return loaded.session.problems().length === 0 ? 0 : 1
-    const { api, health } = await serveBoth(loaded, config, { auth: { type: 'none' }, io, signal })
+    const { api, health } = await serveBoth(loaded, config, {
+      auth: { type: 'none' },
+      io,
+      signal,
+      drainMs: 0,
+      dynamicApi: true,
+    })
     io.stdout.write(`\nAPI      ${api.url}\nmetrics  ${health.url}/metrics\n`)
     io.stdout.write(`${exampleOf(loaded.runtime.registry.current, api.url)}\nWatching. Ctrl-C stops.\n`)
     await Promise.all([loaded.session.ended, api.closed, health.closed])

@@ -2,6 +2,7 @@ import { type DirectoryBundle, formatProblem, formatReport, type Session, startS
 import { createLog } from '../log.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
 import { toolClashes } from '../runtime/registry/index.ts'
+import type { Runs } from '../runtime/run/index.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { type Auth, createApp, createHealthApp, type Readiness, type Serving, serve } from '../runtime/server/index.ts'
 import { createInThreadHost } from '../runtime/tools/index.ts'
@@ -33,13 +34,26 @@ export async function load({ manifests, bundles }: Sources, io: Io, signal: Abor
   return { runtime, session, metrics }
 }
 
+export type ServeOptions = {
+  readonly auth: Auth
+  readonly io: Io
+  readonly signal: AbortSignal
+  /** How long runs under way may go on after the signal, in milliseconds, before they are cancelled. */
+  readonly drainMs: number
+  /** Whether AgentOS's calls under /runtime are on. */
+  readonly dynamicApi: boolean
+}
+
+/** What a cancelled run has to say goodbye to its client, in milliseconds. */
+const GOODBYE_MS = 1_000
+
 export type Addresses = { readonly host: string; readonly port: number; readonly metricsPort: number }
 
 /** Serves the API, and metrics and health beside it. Both end with the signal. */
 export async function serveBoth(
   { runtime, metrics, session }: Loaded,
   { host, port, metricsPort }: Addresses,
-  { auth, io, signal }: { auth: Auth; io: Io; signal: AbortSignal },
+  { auth, io, signal, drainMs, dynamicApi }: ServeOptions,
 ): Promise<{ api: Serving; health: Serving }> {
   const { registry, runs } = runtime
   const log = createLog({ level: 'warn', format: io.stderr.isTTY === true ? 'pretty' : 'json', destination: io.stderr })
@@ -47,7 +61,7 @@ export async function serveBoth(
   const app = createApp({
     snapshots: registry,
     runs,
-    dynamic: registry,
+    dynamic: dynamicApi ? registry : undefined,
     auth,
     info: { name: 'Midflight', version: version(), osId: 'midflight' },
     log,
@@ -58,10 +72,20 @@ export async function serveBoth(
     reasons: session.problems().map(({ what, reason }) => `${what}: ${reason}`),
   })
   const text = { contentType: metrics.contentType, text: runtime.metricsText }
-  const api = await serve({ app, host, port, signal, portFlag: '--port' })
+  const api = await serve({ app, host, port, signal, portFlag: '--port', drainMs: drainMs + GOODBYE_MS })
+  signal.addEventListener('abort', () => endRuns(runs, io, drainMs), { once: true })
   const healthApp = createHealthApp({ metrics: text, ready })
   const health = await serve({ app: healthApp, host, port: metricsPort, signal, portFlag: '--metrics-port' })
   return { api, health }
+}
+
+/** Lets the runs under way end, for a while; then cancels them, so that every stream gets its last event. */
+function endRuns(runs: Runs, io: Io, drainMs: number): void {
+  const count = runs.inFlight()
+  if (count === 0) return
+  if (drainMs > 0)
+    io.stderr.write(`waiting ${drainMs / 1000} s for ${plural(count, 'run')}; Ctrl-C again stops at once\n`)
+  setTimeout(() => void runs.cancelAll({}, 'the runtime is stopping'), drainMs).unref()
 }
 
 /** What is served, and what is not and why. */

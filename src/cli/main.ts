@@ -6,6 +6,11 @@ import { runCli } from './program.ts'
 const LINGER_MS = 1000
 
 const { stdin, stdout, stderr } = process
+// The reader of a pipe may leave (`midflight validate | head`): then there is nobody left to tell anything.
+stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+})
 process.exitCode = await runCli(process.argv.slice(2), {
   stdin,
   stdout,

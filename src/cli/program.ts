@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { ProblemError } from '../api/index.ts'
-import { chatConfig, devConfig, parseConfig, runtimeConfig, UsageError } from './config.ts'
+import { chatConfig, devConfig, FailureError, parseConfig, runtimeConfig, UsageError } from './config.ts'
 import { version } from './files.ts'
 import type { Io } from './io.ts'
 
@@ -30,7 +30,7 @@ function exitCodeOf(error: unknown, io: Io): number {
     io.stderr.write(`error: ${error.message}\n`)
     return USAGE
   }
-  if (error instanceof ProblemError) {
+  if (error instanceof ProblemError || error instanceof FailureError) {
     io.stderr.write(`error: ${error.message}\n`)
     return 1
   }

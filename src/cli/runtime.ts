@@ -4,6 +4,9 @@ import { pathKind, readKey, requireDirectories } from './files.ts'
 import { load, printLoaded, serveBoth } from './host.ts'
 import type { Io } from './io.ts'
 
+/** How long runs under way may go on when the runtime is stopped, in milliseconds. */
+const DRAIN_MS = 10_000
+
 /** Runs one runtime by hand, until it is stopped. What was loaded is told on stdout. */
 export async function runtime(config: RuntimeConfig, io: Io): Promise<number> {
   const { bundle, definitions, host, authKeyFile, insecureNoAuth } = config
@@ -24,7 +27,7 @@ export async function runtime(config: RuntimeConfig, io: Io): Promise<number> {
     if (io.signal.aborted) return 0
     printLoaded(loaded, io)
     const auth = key === undefined ? ({ type: 'none' } as const) : ({ type: 'key', key } as const)
-    const { api, health } = await serveBoth(loaded, config, { auth, io, signal })
+    const { api, health } = await serveBoth(loaded, config, { auth, io, signal, drainMs: DRAIN_MS, dynamicApi: false })
     io.stdout.write(`API      ${api.url}\nmetrics  ${health.url}/metrics\n`)
     await Promise.all([loaded.session.ended, api.closed, health.closed])
     return 0

@@ -2,7 +2,7 @@ import { EventSourceParserStream } from 'eventsource-parser/stream'
 import { z } from 'zod'
 import { RUNNABLE, type RunnablePlural } from '../../api/index.ts'
 import { nearest } from '../../dev/source/suggest.ts'
-import { UsageError } from '../config.ts'
+import { FailureError, UsageError } from '../config.ts'
 
 /** Something that answers runs. */
 export type Target = { readonly kind: RunnablePlural; readonly name: string }
@@ -27,7 +27,7 @@ const named = z.array(z.looseObject({ id: z.string() }))
 
 /**
  * What an id means: `teams/x` as it stands, a bare one the agent, else the team, else the workflow of that name.
- * @throws UsageError when nothing of that name is served, with a near name or all names
+ * @throws FailureError when nothing of that name is served, with a near name or all names
  */
 export async function findTarget(api: ApiAccess, id: string): Promise<Target> {
   const [prefix, ...rest] = id.split('/')
@@ -40,7 +40,7 @@ export async function findTarget(api: ApiAccess, id: string): Promise<Target> {
     if (response.ok) return { kind: each, name }
     if (response.status !== 404) throw await refusal(response, api)
   }
-  throw new UsageError(await notServed(api, id, name))
+  throw new FailureError(await notServed(api, id, name))
 }
 
 async function notServed(api: ApiAccess, id: string, name: string): Promise<string> {
@@ -89,7 +89,7 @@ async function call({ url, key }: ApiAccess, path: string, init: RequestInit = {
     })
   } catch (error) {
     if (init.signal?.aborted === true) throw error
-    throw new UsageError(connectionMessage(url, error), { cause: error })
+    throw new FailureError(connectionMessage(url, error), { cause: error })
   }
 }
 
@@ -101,8 +101,8 @@ function connectionMessage(url: string, error: unknown): string {
   return `${url} cannot be reached: ${cause instanceof Error ? cause.message : String(error)}`
 }
 
-async function refusal(response: Response, { url }: ApiAccess): Promise<UsageError> {
-  if (response.status === 401) return new UsageError(`${url} wants a key: give its file with --auth-key-file`)
+async function refusal(response: Response, { url }: ApiAccess): Promise<FailureError> {
+  if (response.status === 401) return new FailureError(`${url} wants a key: give its file with --auth-key-file`)
   const body = z.looseObject({ detail: z.string() }).safeParse(await response.json().catch(() => undefined))
-  return new UsageError(`${url} answered ${response.status}${body.success ? `: ${body.data.detail}` : ''}`)
+  return new FailureError(`${url} answered ${response.status}${body.success ? `: ${body.data.detail}` : ''}`)
 }

@@ -110,6 +110,19 @@ describe('compile', () => {
     expect(problemsOf(...objects)).toEqual(expected)
   })
 
+  test('tells every mistake of an object, in words for people', () => {
+    const { problems } = compile(
+      [agent('a', { instructions: ['x'], maxSteps: '5', tools: 'weather' }), object('Team', 't', {})],
+      'default',
+    )
+    expect(problems.map(({ problem }) => problem.message).sort()).toEqual([
+      'spec.instructions: must be text, not a list',
+      'spec.maxSteps: must be a number, not text',
+      'spec.members: is required',
+      'spec.tools: must be a list, not text',
+    ])
+  })
+
   test('gives the same items whatever the order of the objects', () => {
     const objects = [
       RUNTIME,

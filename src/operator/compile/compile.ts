@@ -6,7 +6,7 @@ import {
   itemIdOf,
   type Kind,
   type Problem,
-  problemOfIssues,
+  problemsOfIssues,
   type Resource,
   resourceSchema,
   SETTINGS_ID,
@@ -25,7 +25,7 @@ type Refused = { readonly ref: ObjectRef; readonly problem: Problem }
  * @param objects of one namespace; those of other kinds, and of other runtimes, are passed over
  */
 export function compile(objects: Iterable<KubeObject>, runtime: string): Compiled {
-  const parsed = [...objects].flatMap((object) => (concerns(object, runtime) ? [parse(object)] : []))
+  const parsed = [...objects].flatMap((object) => (concerns(object, runtime) ? parse(object) : []))
   const refused = parsed.filter((entry): entry is Refused => 'problem' in entry)
   const resources = parsed.filter((entry): entry is Parsed => 'resource' in entry)
   const cycles = cyclesOf(resources.map(({ resource }) => resource))
@@ -67,13 +67,14 @@ export function runtimeOf(object: KubeObject): string {
   return typeof named === 'string' ? named : 'default'
 }
 
-function parse(object: KubeObject): Parsed | Refused {
+/** The resource, or each of its mistakes. */
+function parse(object: KubeObject): readonly (Parsed | Refused)[] {
   const kind = object.kind as Kind
   const ref = refOf(kind, object)
   const result = resourceSchema(kind).safeParse(object)
-  if (!result.success) return { ref, problem: problemOfIssues(result.error) }
+  if (!result.success) return problemsOfIssues(result.error).map((problem) => ({ ref, problem }))
   // The schema of `kind` has just parsed the spec; TypeScript cannot carry the pairing through the union.
-  return { ref, resource: { kind, name: ref.name, namespace: ref.namespace, spec: result.data.spec } as Resource }
+  return [{ ref, resource: { kind, name: ref.name, namespace: ref.namespace, spec: result.data.spec } as Resource }]
 }
 
 function compileResource(ref: ObjectRef, resource: Resource): CompiledItem {

@@ -25,8 +25,9 @@ export interface Runs {
   start(request: RunRequest): Run
   /** False when no run of that id is under way. */
   cancel(runId: string, reason: string): boolean
-  /** Cancels the runs of an item that was removed; resolves when they have ended. */
-  cancelAll(of: { kind: RunnablePlural; name: string }, reason: string): Promise<void>
+  /** Cancels the runs of a kind and name, or all where neither is given; resolves when they have ended. */
+  cancelAll(of: { kind?: RunnablePlural; name?: string }, reason: string): Promise<void>
+  /** Runs that were asked for and have not ended; nested ones are not counted. */
   inFlight(): number
 }
 

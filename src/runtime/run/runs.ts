@@ -76,7 +76,9 @@ export function createRuns(options: RunsOptions): Runs {
       return run !== undefined
     },
     cancelAll: async ({ kind, name }, reason) => {
-      const runs = [...active.values()].filter(({ subject }) => subject.kind === kind && subject.name === name)
+      const runs = [...active.values()].filter(
+        ({ subject }) => (kind ?? subject.kind) === subject.kind && (name ?? subject.name) === subject.name,
+      )
       for (const run of runs) run.cancel(reason)
       await Promise.all(runs.map(({ ended }) => ended))
     },

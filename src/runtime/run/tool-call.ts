@@ -1,7 +1,8 @@
 import type { JSONObject, JSONSchema7, JSONValue, LanguageModelV4ToolCall } from '@ai-sdk/provider'
 import { type Problem, ProblemError } from '../../api/index.ts'
-import { abandonOnAbort, linkedTo, parseArguments } from '../models/index.ts'
+import { abandonOnAbort, type Clock, linkedTo, parseArguments } from '../models/index.ts'
 import type { ServedTool } from '../registry/snapshot.ts'
+import type { ToolCallContext } from '../tools/port.ts'
 import { type RunContext, runChild } from './context.ts'
 import type { RunEvent, RunResult, ToolCallView } from './events.ts'
 import { failureIn } from './lifecycle.ts'
@@ -51,23 +52,37 @@ export function childTool(child: {
   return { type: 'run', name: tool, description, parameters: MESSAGE_PARAMETERS, start }
 }
 
-/**
- * Calls a tool of a bundle within the time that the settings give it.
- * @throws ProblemError ToolTimeout, or what the tool set throws; the run's reason when that is aborted
- */
-export async function callServed(context: RunContext, served: ServedTool, args: JSONObject): Promise<JSONValue> {
+/** Calls a tool of a bundle for a run: see {@link callWithin}. */
+export function callServed(context: RunContext, served: ServedTool, args: JSONObject): Promise<JSONValue> {
   const { env, subject, signal } = context
+  const run = { id: subject.runId, agent: subject.name }
+  return callWithin(served, args, {
+    timeoutSeconds: env.snapshot.settings.definition.spec.tools.timeoutSeconds,
+    clock: env.policy.clock,
+    context: { signal, session: { id: subject.sessionId }, run },
+  })
+}
+
+export type CallLimits = {
+  readonly timeoutSeconds: number
+  readonly clock: Clock
+  readonly context: ToolCallContext
+}
+
+/**
+ * Calls a tool of a bundle within a time limit.
+ * @throws ProblemError ToolTimeout, or what the tool set throws; the signal's reason when that is aborted
+ */
+export async function callWithin(served: ServedTool, args: JSONObject, limits: CallLimits): Promise<JSONValue> {
+  const { timeoutSeconds, clock, context } = limits
   const { name } = served.description
-  const { timeoutSeconds } = env.snapshot.settings.definition.spec.tools
-  const link = linkedTo(signal)
-  const timer = env.policy.clock.timer(timeoutSeconds * 1000, () => {
+  const link = linkedTo(context.signal)
+  const timer = clock.timer(timeoutSeconds * 1000, () => {
     const message = `tool "${name}" took longer than its limit of ${timeoutSeconds} s`
     link.abort(new ProblemError({ reason: 'ToolTimeout', message }))
   })
   try {
-    const run = { id: subject.runId, agent: subject.name }
-    const session = { id: subject.sessionId }
-    const result = served.bundle.tools.call(name, args, { signal: link.signal, session, run })
+    const result = served.bundle.tools.call(name, args, { ...context, signal: link.signal })
     return await abandonOnAbort(result, link.signal)
   } catch (error) {
     throw link.signal.aborted ? link.signal.reason : error

@@ -234,7 +234,7 @@ export class MemoryRuns implements Runs {
     return run !== undefined
   }
 
-  async cancelAll({ kind, name }: { kind: RunnablePlural; name: string }, reason: string): Promise<void> {
+  async cancelAll({ kind, name }: { kind?: RunnablePlural; name?: string }, reason: string): Promise<void> {
     const runs = [...this.#live.values()].filter(({ subject }) => subject.kind === kind && subject.name === name)
     for (const run of runs) run.cancel(reason)
     await Promise.all(runs.map(({ ended }) => ended))

@@ -25,13 +25,28 @@ const refuseOthers: RequestHandler = (req, _res, next) => {
   else next(new HttpError(415, 'Content-Type must be application/json, a urlencoded form or multipart/form-data'))
 }
 
+/** Deepest nesting of a JSON body: what reads it further on does so by recursion. */
+const MAX_DEPTH = 100
+
+const refuseDeep: RequestHandler = (req, _res, next) => {
+  if (depthWithin(req.body, MAX_DEPTH)) next()
+  else next(new HttpError(422, `The body is nested deeper than ${MAX_DEPTH} levels`))
+}
+
+function depthWithin(value: unknown, left: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return left > 0 && Object.values(value).every((field) => depthWithin(field, left - 1))
+}
+
 /**
  * Reads a body of any of the three types into `req.body`: JSON, or the fields of a form as text. No body leaves it
- * undefined. Answers 400 for what cannot be read, 413 for what is too large, 415 for another type.
+ * undefined. Answers 400 for what cannot be read, 413 for what is too large, 415 for another type, 422 for what is nested
+ * too deep.
  */
 export const readBody: readonly RequestHandler[] = [
   refuseOthers,
   express.json({ limit: MAX_BODY }),
   express.urlencoded({ limit: MAX_BODY, extended: false, parameterLimit: MAX_FIELDS }),
   readMultipart,
+  refuseDeep,
 ]

@@ -78,6 +78,16 @@ test('a body that is not {arguments} is 422 naming the field', async () => {
   expect(await call('/tools/weather/call', { arguments: [] })).toMatchObject({ status: 422 })
 })
 
+test('a body that is nested too deep is 422, not a crash', async () => {
+  const nested = `{"arguments":{"x":${'['.repeat(3000)}${']'.repeat(3000)}}}`
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(`${server.url}/tools/weather/call`, { method: 'POST', headers, body: nested })
+  expect([response.status, await response.json()]).toEqual([
+    422,
+    { detail: 'The body is nested deeper than 100 levels' },
+  ])
+})
+
 test('a failure is answered with the status of its reason and counted', async () => {
   expect(await call('/tools/fails/call', {})).toEqual({
     status: 502,

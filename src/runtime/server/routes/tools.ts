@@ -1,7 +1,9 @@
 import { type RequestHandler, Router } from 'express'
 import { z } from 'zod'
 import { ProblemError, problemOfIssues } from '../../../api/index.ts'
+import { systemClock } from '../../models/index.ts'
 import type { SnapshotSource } from '../../registry/port.ts'
+import { callWithin } from '../../run/index.ts'
 import type { ToolDescription } from '../../tools/port.ts'
 import { readBody } from '../http/body.ts'
 import { HttpError } from '../http/errors.ts'
@@ -33,20 +35,24 @@ export function toolRoutes(deps: ToolRoutesDeps): Router {
   return router
 }
 
-/** Calls a tool outside of any run, on the version that serves; a client that leaves aborts the call. */
+const LEFT = new ProblemError({ reason: 'RunCancelled', message: 'the client left' })
+
+/** Calls a tool outside of any run, on the version that serves, within the settings' time; a client that leaves aborts the call. */
 function callHandler({ snapshots, onToolCall }: ToolRoutesDeps): RequestHandler {
   return async (req, res) => {
     const [bundle, name] = [param(req.params, 'bundle'), param(req.params, 'name')]
     const body = callBody.safeParse(req.body ?? {})
     if (!body.success) throw new ProblemError(problemOfIssues(body.error))
     const left = new AbortController()
-    res.once('close', () => left.abort())
+    res.once('close', () => left.abort(LEFT))
     const { snapshot, release } = snapshots.pin()
     try {
       const tool = snapshot.tools.get(bundle === '' ? name : `${bundle}/${name}`)
       if (tool === undefined) throw new HttpError(404, 'Tool not found')
       const { description, bundle: version } = tool
-      const call = version.tools.call(description.name, body.data.arguments, { signal: left.signal })
+      const { timeoutSeconds } = snapshot.settings.definition.spec.tools
+      const limits = { timeoutSeconds, clock: systemClock, context: { signal: left.signal } }
+      const call = callWithin(tool, body.data.arguments, limits)
       call.then(
         () => onToolCall(description, 'ok'),
         () => onToolCall(description, 'error'),
