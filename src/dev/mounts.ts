@@ -1,5 +1,5 @@
-import { problemOf } from '../api/index.ts'
-import { type BundleFiles, watchDirectory } from '../runtime/files/index.ts'
+import { type Problem, problemOf } from '../api/index.ts'
+import { type BundleFiles, type DirectoryEvent, watchDirectory } from '../runtime/files/index.ts'
 import type { MountedBundles } from '../runtime/registry/index.ts'
 
 /** Brings directories to a runtime as its mounted bundles. */
@@ -19,6 +19,8 @@ type Mount = { readonly directory: string; readonly stop: AbortController; reado
 export type MountsObserver = {
   /** A version is about to be offered. */
   offering(bundle: BundleFiles): void
+  /** The bundle of this name is about to be refused or withdrawn. */
+  saw?(name: string): void
   /** The runtime has dealt with what a directory showed. */
   settled(): void
 }
@@ -65,27 +67,44 @@ type Followed = {
   readonly observer: MountsObserver
 }
 
-async function followDirectory(
-  { name, directory, runtime, observer }: Followed,
-  signal: AbortSignal,
-  first: { resolve(): void },
-): Promise<void> {
-  let isOffered = false
+/** Goes on until the signal aborts, whatever becomes of one version. */
+async function followDirectory(followed: Followed, signal: AbortSignal, first: { resolve(): void }): Promise<void> {
+  const bring = createBringer(followed)
   try {
-    for await (const event of watchDirectory(directory, signal)) {
-      if (event.type === 'failed') runtime.refuse(name, event.problem)
-      else if (event.bundle.files.size > 0) {
-        isOffered = true
-        const bundle = { name, ...event.bundle }
-        observer.offering(bundle)
-        await runtime.offer(bundle)
-      } else if (isOffered) await runtime.withdraw(name)
+    for await (const event of watchDirectory(followed.directory, signal)) {
+      await bring(event)
       first.resolve()
-      observer.settled()
+      followed.observer.settled()
     }
-  } catch (error) {
-    runtime.refuse(name, problemOf(error, 'DirectoryNotFound'))
   } finally {
     first.resolve()
+  }
+}
+
+/** Brings what one directory shows to the runtime. Anything that goes wrong refuses that version. */
+function createBringer({ name, runtime, observer }: Followed): (event: DirectoryEvent) => Promise<void> {
+  let isOffered = false
+  const refuse = (problem: Problem) => {
+    observer.saw?.(name)
+    runtime.refuse(name, problem)
+  }
+  const bring = async (event: DirectoryEvent): Promise<void> => {
+    if (event.type === 'failed') return refuse(event.problem)
+    if (event.bundle.files.size > 0) {
+      isOffered = true
+      const bundle = { name, ...event.bundle }
+      observer.offering(bundle)
+      await runtime.offer(bundle)
+    } else if (isOffered) {
+      observer.saw?.(name)
+      await runtime.withdraw(name)
+    }
+  }
+  return async (event) => {
+    try {
+      await bring(event)
+    } catch (error) {
+      refuse(problemOf(error, 'ToolLoadFailed'))
+    }
   }
 }

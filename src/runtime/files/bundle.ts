@@ -8,6 +8,8 @@ export type BundleFiles = {
   readonly name: string
   readonly hash: string
   readonly files: ReadonlyMap<string, Uint8Array>
+  /** What whoever wrote the files should know of how they were read. */
+  readonly warnings?: readonly string[]
 }
 
 /** The hash of a bundle: over the path and the content of each file, whatever their order. */

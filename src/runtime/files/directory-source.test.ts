@@ -1,9 +1,9 @@
-import { mkdir, open, rename, rm, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, open, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { createAtomicWriter } from './atomic-writer.fixture.ts'
 import { directoryWith, type Sources } from './bundle.fixture.ts'
-import { type DirectoryEvent, sightChanges, watchDirectory } from './directory-source.ts'
+import { type DirectoryEvent, sightChanges, type WatchOptions, watchDirectory } from './directory-source.ts'
 
 const ends: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -13,11 +13,15 @@ afterEach(async () => {
 /** A watched directory; `until` resolves with the texts that it shows once they satisfy the condition. */
 async function watched(sources: Sources) {
   const { path, remove } = await directoryWith(sources)
+  return { path, ...watching(path, {}, remove) }
+}
+
+function watching(path: string, options: WatchOptions, remove: () => Promise<void>) {
   const aborter = new AbortController()
   const events: DirectoryEvent[] = []
   let heard = Promise.withResolvers<void>()
   const reading = (async () => {
-    for await (const event of watchDirectory(path, aborter.signal)) {
+    for await (const event of watchDirectory(path, aborter.signal, options)) {
       events.push(event)
       heard.resolve()
       heard = Promise.withResolvers<void>()
@@ -35,7 +39,7 @@ async function watched(sources: Sources) {
       await heard.promise
     }
   }
-  return { path, events, until, reading, abort: () => aborter.abort() }
+  return { events, until, reading, abort: () => aborter.abort() }
 }
 
 const textsOf = (event: DirectoryEvent) =>
@@ -81,10 +85,10 @@ describe('a plain directory', () => {
   test('says once why it is refused, and recovers', async () => {
     const { path, until, events } = await watched({ a: '1' })
     await until(shows({ a: '1' }))
-    await writeFile(join(path, 'big'), new Uint8Array(20_000_000))
+    await writeFile(join(path, 'a.tool.ts'), new Uint8Array(20_000_000))
     await until(failsWith('FileTooLarge'))
     await saveByRename(join(path, 'a'), '2')
-    await rm(join(path, 'big'))
+    await rm(join(path, 'a.tool.ts'))
     await until(shows({ a: '2' }))
     expect(events.map(({ type }) => type)).toEqual(['files', 'failed', 'files'])
   })
@@ -103,6 +107,18 @@ describe('a plain directory', () => {
     await saveByRename(join(path, 'a'), '4')
     await until(shows({ a: '4' }))
     await rm(`${path}-old`, { recursive: true })
+  })
+  test('may give way to a link that leads to itself, and return', async () => {
+    const { path, until } = await watched({ a: '1' })
+    await until(shows({ a: '1' }))
+    await rename(path, `${path}-old`)
+    await symlink(path, path)
+    await until(failsWith('DirectoryNotFound'))
+    await rm(path)
+    await rename(`${path}-old`, path)
+    await until(shows({ a: '1' }))
+    await saveByRename(join(path, 'a'), '2')
+    await until(shows({ a: '2' }))
   })
   test('may become a mount, and a plain directory again', async () => {
     const { path, until } = await watched({ a: '1' })
@@ -130,6 +146,71 @@ describe('a plain directory', () => {
     }
     const lengths = events.map((event) => textsOf(event).a?.length)
     expect(new Set(lengths)).toEqual(new Set([1, 10_001]))
+  })
+})
+
+describe('a directory under another name', () => {
+  /** Looks by itself come too late to bring a change in these tests. */
+  const eventsOnly = { reconcileMs: 3_600_000 }
+  const nothing = async () => {}
+  /** A watch that has just started looks once more, which would hide that it hears nothing. */
+  const isWatched = () => new Promise((resolve) => setTimeout(resolve, 100))
+
+  test.each([
+    ['a link', (path: string) => `${path}-link`],
+    ['a path with a dot', (path: string) => `./${relative(process.cwd(), path)}/.`],
+    ['a path with a slash at its end', (path: string) => `${path}/`],
+  ])('is heard through %s', async (name, nameOf) => {
+    const { path, remove } = await directoryWith({ 'tools/a.ts': '1' })
+    if (name === 'a link') await symlink(path, `${path}-link`)
+    const { until } = watching(nameOf(path), eventsOnly, async () => {
+      await rm(`${path}-link`, { force: true })
+      await remove()
+    })
+    await until(shows({ 'tools/a.ts': '1' }))
+    await isWatched()
+    await writeFile(join(path, 'tools/a.ts'), 'in place')
+    await until(shows({ 'tools/a.ts': 'in place' }))
+    await saveByRename(join(path, 'tools/a.ts'), 'renamed')
+    await until(shows({ 'tools/a.ts': 'renamed' }))
+  })
+  test('is heard as the working directory', async () => {
+    const { path, remove } = await directoryWith({ 'tools/a.ts': '1' })
+    const before = process.cwd()
+    process.chdir(path)
+    try {
+      const { until } = watching('./', eventsOnly, remove)
+      await until(shows({ 'tools/a.ts': '1' }))
+      await isWatched()
+      await saveByRename(join(path, 'tools/a.ts'), '2')
+      await until(shows({ 'tools/a.ts': '2' }))
+    } finally {
+      process.chdir(before)
+    }
+  })
+  test('is a mount behind a link', async () => {
+    const { path, remove } = await directoryWith({})
+    const writer = createAtomicWriter(join(path, 'mount'))
+    await writer.write({ a: '1' })
+    await symlink(join(path, 'mount'), join(path, 'link'))
+    const { until } = watching(join(path, 'link'), eventsOnly, remove)
+    await until(shows({ a: '1' }))
+    await isWatched()
+    await writer.write({ a: '2' })
+    await until(shows({ a: '2' }))
+  })
+  test('is another one when the link is re-pointed', async () => {
+    const { path, remove } = await directoryWith({ 'one/a': '1', 'two/a': '2' })
+    const link = join(path, 'link')
+    await symlink(join(path, 'one'), link)
+    const { until } = watching(link, { reconcileMs: 50 }, nothing)
+    ends.push(remove)
+    await until(shows({ a: '1' }))
+    await symlink(join(path, 'two'), `${link}-new`)
+    await rename(`${link}-new`, link)
+    await until(shows({ a: '2' }))
+    await saveByRename(join(path, 'two/a'), '3')
+    await until(shows({ a: '3' }))
   })
 })
 

@@ -28,7 +28,7 @@ const PAGE = 4096
 const TIMER_SLACK_MS = 0.5
 /** A directory that never comes to rest is taken as it is after this long. */
 const RESTLESS_MS = 500
-/** How often to look although nothing was heard. */
+/** How often to look although nothing was heard, in milliseconds. */
 const RECONCILE_MS = 1000
 const ABSENT_MS = 100
 
@@ -73,6 +73,11 @@ type Look =
   | { readonly type: 'resting'; readonly ms: number }
   | { readonly type: 'seen'; readonly event: DirectoryEvent }
 
+const failed = (directory: string, error: unknown): Look => ({
+  type: 'seen',
+  event: { type: 'failed', problem: unreadable(directory, error).problem },
+})
+
 /** Looks at one directory again and again, reading only what changed. */
 function createLook(directory: string): (shape: DirectoryShape, now: number) => Look {
   let known: Map<string, ReadFile> = new Map()
@@ -85,7 +90,7 @@ function createLook(directory: string): (shape: DirectoryShape, now: number) => 
     return now - restlessSince < RESTLESS_MS ? { type: 'resting', ms } : undefined
   }
   const look = (kind: 'plain' | 'mount', now: number): Look => {
-    const listed = listDirectory(directory, kind)
+    const { files: listed, warnings } = listDirectory(directory, kind)
     const changes = sightChanges(listed, known, sightings, now)
     sightings = changes.sightings
     if (kind === 'plain' && seen !== undefined && changes.restMs > TIMER_SLACK_MS) {
@@ -95,7 +100,7 @@ function createLook(directory: string): (shape: DirectoryShape, now: number) => 
     if (seen === undefined || sightings.size > 0) {
       const read = readListed(listed, known)
       if (read === undefined) return rest(1, now) ?? { type: 'resting', ms: DOUBTFUL_MS }
-      seen = filesOf(read)
+      seen = filesOf(read, warnings)
       known = read
       sightings = new Map()
     }
@@ -107,9 +112,14 @@ function createLook(directory: string): (shape: DirectoryShape, now: number) => 
       return look(shape.kind === 'mount' ? 'mount' : 'plain', now)
     } catch (error) {
       const swapped = shape.kind !== 'absent' && isGone(error) ? rest(1, now) : undefined
-      return swapped ?? { type: 'seen', event: { type: 'failed', problem: unreadable(directory, error).problem } }
+      return swapped ?? failed(directory, error)
     }
   }
+}
+
+export type WatchOptions = {
+  /** How often to look although nothing was heard, in milliseconds. */
+  readonly reconcileMs?: number
 }
 
 const keyOf = (event: DirectoryEvent): string =>
@@ -120,21 +130,32 @@ const keyOf = (event: DirectoryEvent): string =>
  * read has changed. A reader that is slow gets the latest only. The directory may appear late, vanish and return. Ends
  * when the signal aborts, and never throws.
  */
-export async function* watchDirectory(directory: string, signal: AbortSignal): AsyncGenerator<DirectoryEvent, void> {
+export async function* watchDirectory(
+  directory: string,
+  signal: AbortSignal,
+  { reconcileMs = RECONCILE_MS }: WatchOptions = {},
+): AsyncGenerator<DirectoryEvent, void> {
   const wake = createWake(signal)
-  const watching = createDirectoryWatch(directory, wake.notify)
+  const watching = createDirectoryWatch(wake.notify)
   const look = createLook(directory)
+  const followAndLook = (shape: DirectoryShape): Look => {
+    try {
+      watching.follow(shape)
+      return look(shape, performance.now())
+    } catch (error) {
+      return failed(directory, error)
+    }
+  }
   let told = ''
   try {
     while (!signal.aborted) {
       const shape = shapeOf(directory)
-      watching.follow(shape)
-      const result = look(shape, performance.now())
+      const result = followAndLook(shape)
       if (result.type === 'seen' && keyOf(result.event) !== told) {
         told = keyOf(result.event)
         yield result.event
       }
-      await wake.sleep(result.type === 'resting' ? result.ms : shape.kind === 'absent' ? ABSENT_MS : RECONCILE_MS)
+      await wake.sleep(result.type === 'resting' ? result.ms : shape.kind === 'absent' ? ABSENT_MS : reconcileMs)
     }
   } finally {
     await watching.close()

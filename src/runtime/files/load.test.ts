@@ -22,6 +22,10 @@ describe('a bundle', () => {
     const loaded = await load({})
     expect([loaded.tools.tools.length, loaded.prompts.size]).toEqual([0, 0])
   })
+  test('passes on what was warned of while it was read', async () => {
+    const bundle = { ...bundleFrom({ 'tools/add.ts': TOOL }), warnings: ['left out "pic.png": large'] }
+    expect((await loadBundle(bundle, createInThreadHost(), options)).warnings).toEqual(['left out "pic.png": large'])
+  })
   test('warns of extensions, which are not run', async () => {
     const { warnings } = await load({ 'extensions/trim.ts': 'throw 1', 'b.run_end.extension.ts': '' })
     expect(warnings).toEqual([

@@ -20,7 +20,7 @@ export async function loadBundle(bundle: BundleFiles, host: ToolHost, options: T
     source: bundle,
     tools,
     prompts,
-    warnings: [...extensionWarnings(bundle), ...tools.warnings],
+    warnings: [...(bundle.warnings ?? []), ...extensionWarnings(bundle), ...tools.warnings],
   }
 }
 

@@ -17,6 +17,14 @@ async function directory(sources: Sources): Promise<string> {
 }
 const pathsIn = (path: string) => [...readDirectory(path).files.keys()].sort()
 
+function manyFiles(folder: string, count: number): Sources {
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [join(folder, `f${i}.txt`), '']))
+}
+function largeFiles(folder: string, count: number): Sources {
+  const content = new Uint8Array(MAX_FILE_BYTES)
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [join(folder, `f${i}.bin`), content]))
+}
+
 describe('a plain directory', () => {
   test('is read with its subfolders', async () => {
     const path = await directory({ 'tools/a.ts': 'A', 'lib/deep/b.ts': 'B', 'c.md': 'C' })
@@ -55,27 +63,52 @@ describe('a plain directory', () => {
     await symlink('gone', join(path, 'gone.md'))
     expect(pathsIn(path)).toEqual(['a.md', 'inside.md'])
   })
-  test.each([
-    [{ 'a b.md': '' }, 'InvalidFileName', 'a b.md'],
-    [{ '__proto__/x.md': '' }, 'InvalidFileName', '__proto__/x.md'],
-    [{ 'big.bin': new Uint8Array(20_000_000) }, 'FileTooLarge', 'big.bin'],
-  ])('is refused for a file that breaks a bound (%#)', async (sources, reason, file) => {
+  test.each<[Sources, string, string]>([
+    [{ 'prompts/a b.md': '' }, 'InvalidFileName', 'prompts/a b.md'],
+    [{ 'tools/__proto__/x.md': '' }, 'InvalidFileName', 'tools/__proto__/x.md'],
+    [{ 'tools/big.ts': new Uint8Array(20_000_000) }, 'FileTooLarge', 'tools/big.ts'],
+    [{ 'prompts/big.md': new Uint8Array(20_000_000) }, 'FileTooLarge', 'prompts/big.md'],
+    [{ 'data/big.tool.ts': new Uint8Array(20_000_000) }, 'FileTooLarge', 'data/big.tool.ts'],
+  ])('is refused for a file with a role that breaks a bound (%#)', async (sources, reason, file) => {
     const path = await directory(sources)
     expect(await problemFrom(() => readDirectory(path))).toMatchObject({ reason, file })
   })
   test('is refused with more than 8 MiB or 1,000 files, naming file and bound', async () => {
-    const large = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`f${i}`, new Uint8Array(MAX_FILE_BYTES)]))
+    const large = Object.fromEntries(
+      Array.from({ length: 9 }, (_, i) => [`prompts/f${i}`, new Uint8Array(MAX_FILE_BYTES)]),
+    )
     const largeProblem = await problemFrom(() => readFresh(large))
     expect(largeProblem).toMatchObject({
       reason: 'BundleTooLarge',
-      file: 'f8',
+      file: 'prompts/f8',
       message: expect.stringContaining('8388608'),
     })
-    const many = Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`f${i}`, '']))
+    const many = Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`prompts/f${i}`, '']))
     expect(await problemFrom(() => readFresh(many))).toMatchObject({
       reason: 'BundleTooLarge',
       message: expect.stringContaining('1000'),
     })
+  })
+  test.each<[string, Sources, string]>([
+    ['a name that breaks the rules', { 'my notes.txt': 'x' }, 'left out "my notes.txt": the name may hold letters'],
+    [
+      'a file that is too large',
+      { 'pic.png': new Uint8Array(2_000_000) },
+      'left out "pic.png": a file may have at most',
+    ],
+    ['a folder of too many files', manyFiles('data', 1100), 'left out "data/": a bundle may have at most 1000 files'],
+    ['more loose files than fit', manyFiles('', 1100), 'left out "f999.txt", "f998.txt", "f997.txt" and 99 more: a'],
+    ['a folder that is too large', largeFiles('data/deep', 9), 'left out "data/": a bundle may have at most 8388608'],
+  ])('leaves out helpers with a warning: %s', async (_sentence, strays, warning) => {
+    const path = await directory({ 'tools/a.ts': 'A', 'lib/b.ts': 'B', ...strays })
+    const { files, warnings } = readDirectory(path)
+    expect([...files.keys()]).toEqual(expect.arrayContaining(['tools/a.ts', 'lib/b.ts']))
+    expect(warnings).toEqual([expect.stringContaining(warning)])
+    expect(files.size).toBeLessThanOrEqual(1000)
+  })
+  test('keeps the tools that are in a folder whose other files are left out', async () => {
+    const path = await directory({ ...manyFiles('data', 1100), 'data/z.tool.ts': 'Z' })
+    expect(pathsIn(path)).toEqual(['data/z.tool.ts'])
   })
   test('that is missing, or is a file, is DirectoryNotFound', async () => {
     const path = await directory({ a: '' })
@@ -119,6 +152,11 @@ describe('a mounted ConfigMap', () => {
       last = [...seen].join()
     }
     expect(Number(last)).toBeGreaterThan(0)
+  })
+  test('is refused for any file that breaks a bound', async () => {
+    const path = await directory({})
+    await createAtomicWriter(path).write({ 'pic.png': new Uint8Array(2_000_000) })
+    expect(await problemFrom(() => readDirectory(path))).toMatchObject({ reason: 'FileTooLarge', file: 'pic.png' })
   })
   test('that is empty is an empty bundle', async () => {
     const path = await directory({})

@@ -11,17 +11,29 @@ import {
 } from 'node:fs'
 import { join, resolve, sep } from 'node:path'
 import { ProblemError } from '../../api/index.ts'
-import { checkBundleSize, checkFileSize, checkPath } from './bounds.ts'
+import {
+  checkBundleSize,
+  checkFileSize,
+  checkPath,
+  leaveOut,
+  MAX_FILE_BYTES,
+  MAX_FILES,
+  pathFault,
+  ROLE_FOLDER,
+  spareTreeOf,
+} from './bounds.ts'
 import { type BundleFiles, bundleHash } from './bundle.ts'
 
 /** What a directory shows at one moment: a bundle that has no name yet. */
 export type DirectoryFiles = Omit<BundleFiles, 'name'>
 
 /**
- * `mount`: a ConfigMap as the kubelet mounts it, swapped as a whole through its link `..data`. `id` changes when the
- * directory is another one than before, also under the same path.
+ * `mount`: a ConfigMap as the kubelet mounts it, swapped as a whole through its link `..data`. `location` is the
+ * absolute path without links; `id` changes when the directory is another one than before, also under the same path.
  */
-export type DirectoryShape = { readonly kind: 'absent' } | { readonly kind: 'plain' | 'mount'; readonly id: string }
+export type DirectoryShape =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'plain' | 'mount'; readonly location: string; readonly id: string }
 
 /** Two stamps of one path are equal when its content has not been written in between. Of the file, not of a link. */
 export type FileStamp = { readonly key: string; readonly inode: number; readonly size: number; readonly moved: boolean }
@@ -34,7 +46,6 @@ export type ReadFile = { readonly stamp: FileStamp; readonly content: Uint8Array
 
 const SKIPPED = /^\.|^node_modules$|~$|\.(swp|swo|swx|tmp)$|\.tmp[.-]\w+$|^4913$|^#.*#$|___jb_(tmp|old)___$/
 const MANIFEST = /\.ya?ml$/
-const ROLE_FOLDER = /^(tools|prompts|extensions)\//
 const ATTEMPTS = 10
 
 type Fault = { readonly code?: string }
@@ -48,40 +59,92 @@ export const isGone = (error: unknown): boolean => codeOf(error) === 'ENOENT'
 export function unreadable(directory: string, error: unknown): ProblemError {
   if (error instanceof ProblemError) return error
   const code = codeOf(error)
+  const cause = code ?? (error instanceof Error ? error.message : String(error))
   const why =
-    code === 'ENOENT' ? 'does not exist' : code === 'ENOTDIR' ? 'is not a directory' : `cannot be read: ${code}`
+    code === 'ENOENT' ? 'does not exist' : code === 'ENOTDIR' ? 'is not a directory' : `cannot be read: ${cause}`
   return new ProblemError({ reason: 'DirectoryNotFound', message: `${directory} ${why}` }, { cause: error })
 }
 
 /** What kind of directory it is. Never throws: what cannot be looked at is absent. */
 export function shapeOf(directory: string): DirectoryShape {
-  const stats = statSync(directory, { throwIfNoEntry: false })
-  if (!stats?.isDirectory()) return { kind: 'absent' }
-  const data = lstatSync(join(directory, '..data'), { throwIfNoEntry: false })
-  const id = `${stats.dev}:${stats.ino}:${stats.birthtimeMs}`
-  return { kind: data?.isSymbolicLink() ? 'mount' : 'plain', id }
+  try {
+    const stats = statSync(directory)
+    if (!stats.isDirectory()) return { kind: 'absent' }
+    const data = lstatSync(join(directory, '..data'), { throwIfNoEntry: false })
+    const location = realpathSync(directory)
+    const id = `${location}:${stats.dev}:${stats.ino}:${stats.birthtimeMs}`
+    return { kind: data?.isSymbolicLink() ? 'mount' : 'plain', location, id }
+  } catch {
+    // Links in a circle and folders that may not be entered throw; why it cannot be read is told by the reading of it.
+    return { kind: 'absent' }
+  }
 }
 
+/** The files of a directory, with nothing read yet. */
+export type Listing = { readonly files: Map<string, ListedFile>; readonly warnings: readonly string[] }
+
 /**
- * The files of a directory, with nothing read yet. Dotfiles, node_modules and editors' temporary files are left out;
- * in a plain directory so are links that lead out of it, and manifests (YAML outside the role folders). Of a mount the
- * link `..data` is resolved once.
+ * Lists a directory. Dotfiles, node_modules and editors' temporary files are left out; in a plain directory so are links
+ * that lead out of it, manifests (YAML outside the role folders) and, with a warning, helpers that break a bound. Of a
+ * mount the link `..data` is resolved once.
  * @throws ProblemError DirectoryNotFound, InvalidFileName, FileTooLarge, BundleTooLarge; an ENOENT error when a mount
  *   was swapped meanwhile
  */
-export function listDirectory(directory: string, kind: 'plain' | 'mount'): Map<string, ListedFile> {
-  const root = kind === 'mount' ? resolve(directory, readlinkSync(join(directory, '..data'))) : directory
-  const files = new Map<string, ListedFile>()
-  const inside = kind === 'plain' ? realpathSync(root) + sep : undefined
-  let bytes = 0
+export function listDirectory(directory: string, kind: 'plain' | 'mount'): Listing {
+  switch (kind) {
+    case 'plain':
+      return listPlain(directory)
+    case 'mount':
+      return { files: listMount(directory), warnings: [] }
+  }
+}
+
+function listMount(directory: string): Map<string, ListedFile> {
+  const root = resolve(directory, readlinkSync(join(directory, '..data')))
+  return listed(filesIn(root))
+}
+
+function* filesIn(root: string): Generator<readonly [path: string, file: ListedFile]> {
   for (const [path, location] of walk(root, '')) {
-    if (inside !== undefined && MANIFEST.test(path) && !ROLE_FOLDER.test(path)) continue
-    const listed = statOf(location, inside)
-    if (listed === undefined) continue
+    const file = statOf(location, undefined)
+    if (file !== undefined) yield [path, file]
+  }
+}
+
+function listPlain(directory: string): Listing {
+  const found = findPlain(directory)
+  const leftOut = leaveOut(new Map([...found].map(([path, { stamp }]) => [path, stamp.size])))
+  const files = listed([...found].filter(([path]) => !leftOut.paths.has(path)))
+  return { files, warnings: leftOut.warnings }
+}
+
+/** Every file that may belong to a plain directory's bundle; of a spare tree no more than show that it is too large. */
+function findPlain(directory: string): Map<string, ListedFile> {
+  const inside = realpathSync(directory) + sep
+  const found = new Map<string, ListedFile>()
+  const counts = new Map<string, number>()
+  for (const [path, location] of walk(directory, '')) {
+    const tree = spareTreeOf(path)
+    if (MANIFEST.test(path) && !ROLE_FOLDER.test(path)) continue
+    if (tree !== undefined && (counts.get(tree) ?? 0) > MAX_FILES) continue
+    const file = statOf(location, inside)
+    if (file === undefined) continue
+    found.set(path, file)
+    const counted = tree !== undefined && pathFault(path) === undefined && file.stamp.size <= MAX_FILE_BYTES
+    if (counted) counts.set(tree, (counts.get(tree) ?? 0) + 1)
+  }
+  return found
+}
+
+/** @throws ProblemError InvalidFileName, FileTooLarge, BundleTooLarge */
+function listed(entries: Iterable<readonly [path: string, file: ListedFile]>): Map<string, ListedFile> {
+  const files = new Map<string, ListedFile>()
+  let bytes = 0
+  for (const [path, file] of entries) {
     checkPath(path)
-    checkFileSize(path, listed.stamp.size)
-    bytes += listed.stamp.size
-    files.set(path, listed)
+    checkFileSize(path, file.stamp.size)
+    bytes += file.stamp.size
+    files.set(path, file)
     checkBundleSize(path, files.size, bytes)
   }
   return files
@@ -140,11 +203,11 @@ const stampOf = ({ ino, size, mtimeMs, ctimeMs }: Stats): FileStamp => ({
  * @returns undefined when a file was written or taken away while it was read
  */
 export function readListed(
-  listed: ReadonlyMap<string, ListedFile>,
+  listing: ReadonlyMap<string, ListedFile>,
   known: ReadonlyMap<string, ReadFile>,
 ): Map<string, ReadFile> | undefined {
   const files = new Map<string, ReadFile>()
-  for (const [path, file] of listed) {
+  for (const [path, file] of listing) {
     const before = known.get(path)
     const content = before?.stamp.key === file.stamp.key ? before.content : readWhole(file)
     if (content === undefined) return undefined
@@ -169,9 +232,9 @@ function readWhole({ location, stamp }: ListedFile): Uint8Array | undefined {
   }
 }
 
-export const filesOf = (read: ReadonlyMap<string, ReadFile>): DirectoryFiles => {
+export const filesOf = (read: ReadonlyMap<string, ReadFile>, warnings: readonly string[]): DirectoryFiles => {
   const files = new Map([...read].map(([path, { content }]) => [path, content]))
-  return { hash: bundleHash(files), files }
+  return { hash: bundleHash(files), files, warnings }
 }
 
 /**
@@ -182,9 +245,9 @@ export function readDirectory(directory: string): DirectoryFiles {
   for (let attempt = 1; ; attempt += 1) {
     try {
       const shape = shapeOf(directory)
-      const listed = listDirectory(directory, shape.kind === 'mount' ? 'mount' : 'plain')
-      const files = readListed(listed, new Map())
-      if (files !== undefined) return filesOf(files)
+      const listing = listDirectory(directory, shape.kind === 'mount' ? 'mount' : 'plain')
+      const files = readListed(listing.files, new Map())
+      if (files !== undefined) return filesOf(files, listing.warnings)
       if (attempt === ATTEMPTS)
         throw new ProblemError({
           reason: 'DirectoryNotFound',

@@ -36,7 +36,7 @@ export function createWake(signal: AbortSignal): Wake {
 
 /** Tells that something may have changed in a directory; what did is for the reader to find out. */
 export type DirectoryWatch = {
-  /** Watches the directory in the shape it has now; does nothing while that stays the same. */
+  /** Watches the directory in the shape it has now, where links lead; does nothing while that stays the same. */
   follow(shape: DirectoryShape): void
   close(): Promise<void>
 }
@@ -44,7 +44,7 @@ export type DirectoryWatch = {
 const keyOf = (shape: DirectoryShape): string => (shape.kind === 'absent' ? '' : `${shape.kind} ${shape.id}`)
 
 /** Events may be lost or come late, so a reader looks by itself from time to time as well. */
-export function createDirectoryWatch(directory: string, notify: () => void): DirectoryWatch {
+export function createDirectoryWatch(notify: () => void): DirectoryWatch {
   let watcher: FSWatcher | undefined
   let watched = ''
   const closing = new Set<Promise<void>>()
@@ -53,14 +53,15 @@ export function createDirectoryWatch(directory: string, notify: () => void): Dir
     const closed = watcher.close().finally(() => closing.delete(closed))
     closing.add(closed)
     watcher = undefined
+    watched = ''
   }
   return {
     follow(shape) {
       if (keyOf(shape) === watched) return
-      watched = keyOf(shape)
       stop()
-      if (shape.kind === 'mount') watcher = watchMount(directory, notify)
-      if (shape.kind === 'plain') watcher = watchPlain(directory, notify)
+      if (shape.kind === 'mount') watcher = watchMount(shape.location, notify)
+      if (shape.kind === 'plain') watcher = watchPlain(shape.location, notify)
+      watched = keyOf(shape)
     },
     async close() {
       stop()
