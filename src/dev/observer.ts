@@ -8,19 +8,28 @@ import { type Change, changesBetween, type Observed, openProblems } from './chan
 import { type Declared, itemIdOfRef } from './declared.ts'
 import type { LocatedProblem, Place, Report } from './report.ts'
 import type { DirectorySource } from './source/directory-source.ts'
+import { createTimes } from './times.ts'
 
 /** Turns what happens in a session into reports: one for each thing that changed, none where nothing did. */
 export interface SessionObserver {
-  /** An object (`Agent/support`) or a bundle (`bundle/support`) changed, as of now. */
-  saw(key: string): void
-  fileFailed(file: string, problem: Problem, text: string): void
-  fileRecovered(file: string): void
+  /**
+   * An object (`Agent/support`) or a bundle (`bundle/support`) changed.
+   * @param seenAt here and below: when that was first seen, on the monotonic clock in milliseconds
+   */
+  saw(key: string, seenAt: number): void
+  /** @param problems all that the file has now */
+  fileFailed(file: string, failed: FileProblems, seenAt: number): void
+  fileMended(file: string, result: 'reloaded' | 'removed', seenAt: number): void
   /** What the manifests declare now, before it is synced. */
   declared(declared: Declared, plan: BundlePlan, entries: Declared['compiled']['bundles']): void
   /** The first load is over: from now on changes are reported. */
   loaded(): void
-  /** Reports what the runtime has taken, refused or dropped since the last look. */
-  look(): void
+  /**
+   * Reports what the runtime has taken, refused or dropped since the last look. What waits is told a little later, if it
+   * still waits then.
+   * @returns in how many milliseconds to look again for that
+   */
+  look(): number | undefined
   problems(): LocatedProblem[]
 }
 
@@ -31,7 +40,10 @@ type ObserverOptions = {
   readonly report: (report: Report) => void
 }
 
-type FileProblem = { readonly problem: Problem; readonly text: string }
+type FileProblems = { readonly problems: readonly Problem[]; readonly text: string }
+
+/** What waits for less than this long, in milliseconds, is not told: several files of one change arrive one by one. */
+const WAITING_MS = 50
 
 export function createObserver(options: ObserverOptions): SessionObserver {
   return new Observer(options)
@@ -39,10 +51,9 @@ export function createObserver(options: ObserverOptions): SessionObserver {
 
 class Observer implements SessionObserver {
   readonly #options: ObserverOptions
-  readonly #files = new Map<string, FileProblem[]>()
-  /** When each changed thing was last seen to change; on the monotonic clock, in milliseconds. */
-  readonly #seenAt = new Map<string, number>()
-  #lastSeen = performance.now()
+  readonly #files = new Map<string, FileProblems>()
+  #times = createTimes()
+  readonly #waiting = new Map<string, { readonly report: Report; readonly dueAt: number }>()
   #isLoaded = false
   #state: Observed = { items: {}, bundles: {} }
   #declared: Declared | undefined
@@ -53,24 +64,26 @@ class Observer implements SessionObserver {
     this.#options = options
   }
 
-  saw(key: string): void {
-    this.#lastSeen = performance.now()
-    this.#seenAt.set(key, this.#lastSeen)
+  saw(key: string, seenAt: number): void {
+    this.#times.saw(key, seenAt)
   }
 
-  fileFailed(file: string, problem: Problem, text: string): void {
-    this.#lastSeen = performance.now()
-    this.#files.set(file, [...(this.#files.get(file) ?? []), { problem, text }])
-    this.#report(`manifest ${file}`, 'rejected', file, inFile(file, { problem, text }))
+  fileFailed(file: string, failed: FileProblems, seenAt: number): void {
+    const known = new Set(this.#files.get(file)?.problems.map((problem) => JSON.stringify(problem)))
+    this.#files.set(file, failed)
+    for (const problem of failed.problems) {
+      if (known.has(JSON.stringify(problem))) continue
+      this.#report(`manifest ${file}`, 'rejected', seenAt, inFile(file, problem, failed.text))
+    }
   }
 
-  fileRecovered(file: string): void {
-    this.#lastSeen = performance.now()
+  fileMended(file: string, result: 'reloaded' | 'removed', seenAt: number): void {
     this.#files.delete(file)
-    this.#report(`manifest ${file}`, 'reloaded', file)
+    this.#report(`manifest ${file}`, result, seenAt)
   }
 
   declared(declared: Declared, plan: BundlePlan, entries: Declared['compiled']['bundles']): void {
+    this.#times.syncing()
     const before = problemsByRef(this.#declared)
     const after = problemsByRef(declared)
     this.#declared = declared
@@ -78,14 +91,14 @@ class Observer implements SessionObserver {
     this.#entries = entries
     for (const [key, { ref, problem }] of after) {
       if (before.get(key)?.problem.message === problem.message) continue
-      this.#report(nameOf(ref), 'rejected', refKey(ref), this.#ofRef(ref, problem))
+      this.#report(nameOf(ref), 'rejected', this.#times.take(refKey(ref)), this.#ofRef(ref, problem))
     }
     for (const [key, { ref }] of before) {
       // A revision that differs from what serves is reported when the runtime has taken it.
       const item = declared.compiled.items.get(itemIdOfRef(ref))
       const serving = this.#state.items[itemIdOfRef(ref)]?.active?.revision
       if (!after.has(key) && item !== undefined && item.revision === serving) {
-        this.#report(nameOf(ref), 'reloaded', refKey(ref))
+        this.#report(nameOf(ref), 'reloaded', this.#times.take(refKey(ref)))
       }
     }
   }
@@ -93,27 +106,35 @@ class Observer implements SessionObserver {
   loaded(): void {
     this.#state = this.#options.runtime.state()
     this.#isLoaded = true
+    this.#times = createTimes()
     for (const [name, { active }] of Object.entries(this.#state.bundles)) {
       if (active !== undefined) this.#options.history.serves(name, active)
     }
   }
 
-  look(): void {
+  look(): number | undefined {
     const state = this.#options.runtime.state()
     const changes = changesBetween(this.#state, state)
     this.#state = state
-    for (const change of changes) {
+    const times = this.#times.takeAll(changes.map((change) => this.#keyOf(change)))
+    changes.forEach((change, index) => {
       const problem = change.problem && this.#ofChange(change, change.problem)
-      this.#report(this.#what(change), change.result, this.#keyOf(change), problem)
-      const { unit, hash, result } = change
-      if (unit.type === 'bundle' && hash !== undefined && (result === 'loaded' || result === 'reloaded')) {
-        this.#options.history.serves(unit.name, hash)
+      const report = reportOf(this.#what(change), change.result, times[index], problem)
+      const unit = `${change.unit.type} ${change.unit.name}`
+      this.#waiting.delete(unit)
+      if (change.result === 'waiting') this.#waiting.set(unit, { report, dueAt: performance.now() + WAITING_MS })
+      else this.#options.report(report)
+      if (change.unit.type === 'bundle' && change.hash !== undefined && isServing(change)) {
+        this.#options.history.serves(change.unit.name, change.hash)
       }
-    }
+    })
+    return this.#tellWaiting()
   }
 
   problems(): LocatedProblem[] {
-    const files = [...this.#files].flatMap(([file, problems]) => problems.map((each) => inFile(file, each)))
+    const files = [...this.#files].flatMap(([file, { problems, text }]) =>
+      problems.map((problem) => inFile(file, problem, text)),
+    )
     const declared = (this.#declared?.problems ?? []).map(({ ref, problem }) => this.#ofRef(ref, problem))
     const open = openProblems(this.#options.runtime.state())
     return [
@@ -123,11 +144,19 @@ class Observer implements SessionObserver {
     ]
   }
 
-  #report(what: string, result: Report['result'], key: string, problem?: LocatedProblem): void {
-    if (!this.#isLoaded) return
-    const ms = performance.now() - (this.#seenAt.get(key) ?? this.#lastSeen)
-    this.#seenAt.delete(key)
-    this.#options.report({ at: new Date(), what, result, ms, problem })
+  #report(what: string, result: Report['result'], seenAt: number | undefined, problem?: LocatedProblem): void {
+    if (this.#isLoaded) this.#options.report(reportOf(what, result, seenAt, problem))
+  }
+
+  #tellWaiting(): number | undefined {
+    const now = performance.now()
+    for (const [unit, { report, dueAt }] of this.#waiting) {
+      if (dueAt > now) continue
+      this.#waiting.delete(unit)
+      this.#options.report(report)
+    }
+    const due = [...this.#waiting.values()].map(({ dueAt }) => dueAt - now)
+    return due.length === 0 ? undefined : Math.min(...due)
   }
 
   #what({ unit, hash }: Change): string {
@@ -155,7 +184,9 @@ class Observer implements SessionObserver {
   #ofRef(ref: ObjectRef, problem: Problem): LocatedProblem {
     const origin = this.#options.source.originOf(ref.kind, ref.name)
     const at = problem.reason === 'UnknownField' ? 'key' : 'value'
-    const place = origin && { file: origin.file, text: origin.text, ...origin.positionOf(problem.path ?? '', at) }
+    // What stands where a reference to a Secret belongs may be the key itself.
+    const text = /apiKey/i.test(problem.path ?? '') ? undefined : origin?.text
+    const place = origin && { file: origin.file, text, ...origin.positionOf(problem.path ?? '', at) }
     return { reason: problem.reason, message: problem.message, what: nameOf(ref), place }
   }
 
@@ -181,8 +212,18 @@ const refKey = ({ kind, name }: ObjectRef): string => `${kind}/${name}`
 const nameOf = ({ kind, name }: ObjectRef): string =>
   kind === 'AgentRuntime' ? `runtime ${name}` : `${kind.toLowerCase()} ${name}`
 
-function inFile(file: string, { problem, text }: FileProblem): LocatedProblem {
-  const { reason, message, line, column } = problem
+function reportOf(
+  what: string,
+  result: Report['result'],
+  seenAt: number | undefined,
+  problem: LocatedProblem | undefined,
+): Report {
+  return { at: new Date(), what, result, ms: seenAt === undefined ? undefined : performance.now() - seenAt, problem }
+}
+
+const isServing = ({ result }: Change): boolean => result === 'loaded' || result === 'reloaded'
+
+function inFile(file: string, { reason, message, line, column }: Problem, text: string): LocatedProblem {
   if (line === undefined || column === undefined) return { reason, message, what: file }
   return { reason, message, what: `manifest ${file}`, place: { file, line, column, text } }
 }

@@ -16,6 +16,11 @@ describe('a report', () => {
     expect(formatReport(report, plain)).toBe('10:02:11  prompt prompts/support.md  reloaded  3.1 ms')
   })
 
+  test('of a change without a known cause has no time', () => {
+    const report = { at, what: 'agent a', result: 'loaded' } as const
+    expect(formatReport(report, plain)).toBe('10:02:11  agent a  loaded')
+  })
+
   test('of a refusal shows reason, place and code', () => {
     const report = {
       at,

@@ -1,7 +1,7 @@
 import { codeFrameColumns } from '@babel/code-frame'
 import type { Problem } from '../api/index.ts'
 import type { ChangeResult } from './changes.ts'
-import { holdsSecret } from './source/manifests.ts'
+import { holdsInlineKey, holdsSecret } from './source/secrecy.ts'
 
 /** A problem with the place in a file that shows it, where there is one. */
 export type LocatedProblem = {
@@ -27,8 +27,8 @@ export type Report = {
   readonly at: Date
   readonly what: string
   readonly result: ChangeResult
-  /** From the moment the change was seen to the moment it served, or was refused. */
-  readonly ms: number
+  /** From the moment the change was seen to the moment it served, or was refused; undefined for one without a cause. */
+  readonly ms?: number | undefined
   readonly problem?: LocatedProblem | undefined
 }
 
@@ -49,7 +49,7 @@ const RESULT_COLORS = {
 /** One line, and for what was refused or waits the reason, the place and the code: no line end after the last. */
 export function formatReport({ at, what, result, ms, problem }: Report, style: Style): string {
   const time = paint(at.toTimeString().slice(0, 8), 'gray', style)
-  const head = `${time}  ${what}  ${paint(result, RESULT_COLORS[result], style)}  ${formatMs(ms)}`
+  const head = `${time}  ${what}  ${paint(result, RESULT_COLORS[result], style)}${ms === undefined ? '' : `  ${formatMs(ms)}`}`
   return problem === undefined ? head : `${head}\n${formatProblem(problem, style)}`
 }
 
@@ -70,7 +70,10 @@ const formatPlace = ({ file, line, column }: Pick<Place, 'file' | 'line' | 'colu
 /** Longest line that is shown: a longer one is no help at a terminal. */
 const MAX_LINE = 200
 
-/** Undefined for a place without text, outside it, or in lines too long to show. Text that holds a Secret is not shown. */
+/**
+ * Undefined for a place without text, outside it, or in lines too long to show. Text that may hold a Secret is not
+ * shown, nor are lines with an API key in them.
+ */
 function frameOf(place: Place, { color }: Style): string | undefined {
   const { text } = place
   const { line, column } = place.within ?? place
@@ -78,6 +81,7 @@ function frameOf(place: Place, { color }: Style): string | undefined {
   const lines = text.split('\n')
   const around = lines.slice(Math.max(0, line - 3), line + 2)
   if (line > lines.length || around.some((each) => each.length > MAX_LINE)) return undefined
+  if (holdsInlineKey(around.join('\n'))) return undefined
   return codeFrameColumns(
     text,
     { start: { line, column: column - 1 } },

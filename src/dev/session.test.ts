@@ -1,7 +1,9 @@
 import { cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { agentSpec } from '../api/index.ts'
 import { createMetrics } from '../metrics.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { createInThreadHost } from '../runtime/tools/index.ts'
@@ -18,6 +20,7 @@ describe('a session over the quickstart', () => {
   let runtime: Runtime
   let session: Session
   let reports: Report[]
+  let last: Report[]
   let arrived: () => void
 
   beforeEach(async () => {
@@ -64,6 +67,7 @@ describe('a session over the quickstart', () => {
       await promise
     }
     const seen = short()
+    last = reports
     reports = []
     return seen
   }
@@ -151,14 +155,15 @@ describe('a session over the quickstart', () => {
 
   test('a directory that vanishes goes on serving, and is read again when it returns', async () => {
     await start()
-    const manifest = `manifest ${dir}`
+    const problems = async (count: number) => {
+      while (session.problems().length !== count) await setTimeout(10)
+    }
     await rename(dir, `${dir}-away`)
-    await until('bundle quickstart rejected DirectoryNotFound')
+    await problems(2)
+    expect(session.problems().map(({ reason }) => reason)).toEqual(['DirectoryNotFound', 'DirectoryNotFound'])
     expect(await ask('support', 'weather')).toContain('Paris')
     await rename(`${dir}-away`, dir)
-    await until('bundle quickstart reloaded')
-    expect(session.problems()).toEqual([])
-    expect(manifest).toContain('qs')
+    await problems(0)
   })
 
   test('a bundle comes from a ConfigMap manifest of the name that the settings give', async () => {
@@ -206,6 +211,59 @@ describe('a session over the quickstart', () => {
     const told = [...seen, ...reports].map((report) => formatReport(report, plain)).join('\n')
     const problems = session.problems().map((problem) => formatProblem(problem, plain))
     expect(`${told}${problems.join('\n')}${JSON.stringify(runtime.registry.state())}`).not.toContain(canary)
+  })
+
+  test.each([
+    ['a misspelt kind', 'apiVersion: v1\nkind: Secert\nstringData: {k: canary-1}\n'],
+    ['a kind in small letters', 'apiVersion: v1\nkind: secret\ndata: {k: canary-1}\n'],
+    ['no kind', 'stringData:\n  k: canary-1\napiVersion: v1\n'],
+    ['an anchor and a YAML error', 'kind: &k Secret\ndata:\n  k: canary-1\n  l: [canary-1\n'],
+    [
+      'an API key in the text',
+      'apiVersion: midflight.dev/v1alpha1\nkind: AgentRuntime\nmetadata: {name: aaa}\nspec:\n  models:\n' +
+        '  - name: x\n    provider: openai\n    model: m\n    apiKey: canary-1\n',
+    ],
+    [
+      'an API key in the text, next to another slip',
+      'apiVersion: midflight.dev/v1alpha1\nkind: AgentRuntime\nmetadata: {name: aaa}\nspec:\n  models:\n' +
+        '  - name: x\n    provider: openai\n    modl: m\n    apikey: canary-1\n',
+    ],
+  ])('no value is shown of a manifest with %s', async (_what, text) => {
+    await writeFile(join(dir, 'x.yaml'), text)
+    await start()
+    const told = session.problems().map((problem) => formatProblem(problem, plain))
+    expect(told.length).toBeGreaterThan(0)
+    expect(told.join('\n')).not.toContain('canary-1')
+  })
+
+  test('a file has the problems of its last save only, however many came before', async () => {
+    await start()
+    const file = join(dir, 'x.yaml')
+    for (let index = 0; index < 30; index++) {
+      await writeFile(file, `kind: Agnet${index}\n`)
+      await until(`manifest ${file} rejected UnknownKind`)
+    }
+    expect(session.problems()).toMatchObject([{ message: expect.stringContaining('Agnet29') }])
+    await rm(file)
+    expect(await until(`manifest ${file} removed`)).toHaveLength(1)
+  })
+
+  test('what waits only until the next file of the same change is not told', async () => {
+    await start()
+    await edit('agents.yaml', (text) => text.replace('tools: [weather]', 'tools: [weather, clock]'))
+    await setTimeout(10)
+    await writeFile(
+      join(dir, 'tools/clock.ts'),
+      'export default { description: "x", parameters: { type: "object" }, execute: () => 1 }',
+    )
+    expect(await until('agent support reloaded')).not.toContain('agent support waiting ToolNotFound')
+  })
+
+  test('a change that nothing here caused has no time', async () => {
+    await start()
+    await runtime.registry.add({ kind: 'Agent', name: 'dynamic', spec: agentSpec.parse({}) })
+    await until('agent dynamic loaded')
+    expect(last.map(({ ms }) => ms)).toEqual([undefined])
   })
 
   test('a save that changes nothing is no line', async () => {

@@ -70,8 +70,9 @@ function createState(options: SessionOptions, signal: AbortSignal): State {
   const mountsObserver: MountsObserver = {
     offering: (bundle) => {
       history.saw(bundle)
-      observer.saw(`bundle/${bundle.name}`)
+      observer.saw(`bundle/${bundle.name}`, performance.now())
     },
+    saw: (name) => observer.saw(`bundle/${name}`, performance.now()),
     settled: wake.notify,
   }
   return {
@@ -104,7 +105,7 @@ function takeEvent(state: State, event: SourceEvent): void {
       const key = objectKey(event.object.kind, event.object.metadata.name)
       if (event.type === 'DELETED') objects.delete(key)
       else objects.set(key, event.object)
-      observer.saw(key)
+      observer.saw(key, event.seenAt)
       if (state.phase === 'synced') state.phase = 'stale'
       return
     }
@@ -112,10 +113,13 @@ function takeEvent(state: State, event: SourceEvent): void {
       state.phase = 'stale'
       return
     case 'FAILED':
-      observer.fileFailed(event.file, event.problem, event.text)
+      observer.fileFailed(event.file, event, event.seenAt)
       return
     case 'RECOVERED':
-      observer.fileRecovered(event.file)
+      observer.fileMended(event.file, 'reloaded', event.seenAt)
+      return
+    case 'REMOVED':
+      observer.fileMended(event.file, 'removed', event.seenAt)
   }
 }
 
@@ -133,8 +137,8 @@ async function work(state: State, ready: { resolve(): void }, signal: AbortSigna
       isLoaded = true
       ready.resolve()
     }
-    if (isLoaded) state.observer.look()
-    await state.wake.sleep(SLEEP_MS)
+    const lookAgainMs = isLoaded ? state.observer.look() : undefined
+    await state.wake.sleep(lookAgainMs ?? SLEEP_MS)
   }
 }
 

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { createDirectorySource } from './directory-source.ts'
 import type { SourceEvent } from './manifest-set.ts'
@@ -13,9 +14,10 @@ const show = (event: SourceEvent): string => {
     case 'BOOKMARK':
       return 'BOOKMARK'
     case 'FAILED':
-      return `FAILED ${event.problem.reason}`
+      return `FAILED ${event.problems.map(({ reason }) => reason).join(' ')}`
     case 'RECOVERED':
-      return 'RECOVERED'
+    case 'REMOVED':
+      return event.type
     default: {
       const { role } = (event.object.spec ?? {}) as { role?: string }
       return `${event.type} ${event.object.metadata.name}${role === undefined ? '' : ` ${role}`}`
@@ -92,7 +94,7 @@ describe('a directory source', () => {
     await writeFile(join(dir, 'a.yaml'), `${agent('a').replace('Agent', 'Agnet')}---\n${agent('b', 'changed')}`)
     expect(await upTo('FAILED UnknownKind')).toEqual(['MODIFIED b changed', 'FAILED UnknownKind'])
     await writeFile(join(dir, 'a.yaml'), agent('b', 'changed'))
-    expect(await upTo('RECOVERED')).toEqual(['DELETED a helper', 'RECOVERED'])
+    expect(await upTo('DELETED a helper')).toEqual(['RECOVERED', 'DELETED a helper'])
   })
 
   test('takes the first of two objects of one name, and the second when the first goes', async () => {
@@ -105,9 +107,9 @@ describe('a directory source', () => {
     expect(failed).toMatchObject({
       type: 'FAILED',
       file: join(other, 'a.yaml'),
-      problem: { reason: 'DuplicateName', line: 4, column: 9 },
+      problems: [{ reason: 'DuplicateName', line: 4, column: 9 }],
     })
-    const message = failed.type === 'FAILED' ? failed.problem.message : ''
+    const message = failed.type === 'FAILED' ? failed.problems[0]?.message : ''
     expect(message).toContain(`${join(dir, 'z.yaml')}:4:9`)
     expect(message).toContain(`${join(other, 'a.yaml')}:4:9`)
     await upTo('BOOKMARK')
@@ -136,6 +138,103 @@ describe('a directory source', () => {
     await rename(join(dir, 'away'), inner)
     expect(await upTo('RECOVERED')).toEqual(['MODIFIED a changed', 'RECOVERED'])
   })
+
+  test('keeps what a directory held while a file stands in its place', async () => {
+    const inner = join(dir, 'inner')
+    await mkdir(inner)
+    await writeFile(join(inner, 'a.yaml'), agent('a'))
+    const { upTo } = start(inner)
+    await upTo('BOOKMARK')
+    await rename(inner, join(dir, 'away'))
+    await writeFile(inner, agent('other'))
+    const failed = await upTo('FAILED DirectoryNotFound')
+    expect(failed.every((event) => event === 'FAILED DirectoryNotFound')).toBe(true)
+    await rm(inner)
+    await writeFile(join(dir, 'away', 'a.yaml'), agent('a', 'changed'))
+    await rename(join(dir, 'away'), inner)
+    expect((await upTo('RECOVERED')).slice(-2)).toEqual(['MODIFIED a changed', 'RECOVERED'])
+  })
+
+  test('keeps what a file held that cannot be looked at, says so once, and serves the others', async () => {
+    await writeFile(join(dir, 'a.yaml'), agent('a'))
+    const { next, upTo } = start(dir)
+    await upTo('BOOKMARK')
+    await symlink('a.yaml', join(dir, 'loop'))
+    await rename(join(dir, 'loop'), join(dir, 'a.yaml'))
+    const failed = await next()
+    expect(failed).toMatchObject({ type: 'FAILED', problems: [{ message: expect.stringContaining('ELOOP') }] })
+    await writeFile(join(dir, 'b.yaml'), agent('b'))
+    expect(await upTo('ADDED b helper')).toEqual(['ADDED b helper'])
+    await rm(join(dir, 'a.yaml'))
+    expect(await upTo('REMOVED')).toEqual(['DELETED a helper', 'REMOVED'])
+  })
+
+  test('tells all problems of a file whenever one came or went', async () => {
+    const file = join(dir, 'a.yaml')
+    await writeFile(file, 'kind: Agnet\n---\nkind: Taem\n')
+    const { next, upTo } = start(dir)
+    await upTo('BOOKMARK')
+    await writeFile(file, 'kind: Agnet\n')
+    const failed = await next()
+    expect(failed.type === 'FAILED' && failed.problems.map(({ message }) => message)).toEqual([
+      'unknown kind "Agnet"; did you mean Agent?',
+    ])
+  })
+
+  test('takes an object from the file that it moved to, also while its old file has a problem', async () => {
+    await writeFile(join(dir, 'a.yaml'), `${agent('a')}---\n${agent('moved')}`)
+    const { upTo } = start(dir)
+    await upTo('BOOKMARK')
+    await writeFile(join(dir, 'a.yaml'), `${agent('a')}  oops: [\n`)
+    await upTo('FAILED InvalidYAML')
+    await writeFile(join(dir, 'b.yaml'), agent('moved', 'new'))
+    expect(await upTo('MODIFIED moved new')).toEqual(['MODIFIED moved new'])
+  })
+
+  test('lets go what a file written in place in two parts only lacked for a moment', async () => {
+    const file = join(dir, 'a.yaml')
+    await writeFile(file, `${agent('a')}---\n${agent('b')}`)
+    const { upTo } = start(dir)
+    await upTo('BOOKMARK')
+    await writeFile(file, agent('a', 'changed'))
+    expect(await upTo('MODIFIED a changed')).toHaveLength(1)
+    await writeFile(file, `${agent('a', 'changed')}---\n${agent('b', 'changed')}`)
+    expect(await upTo('MODIFIED b changed')).toEqual(['MODIFIED b changed'])
+    await writeFile(file, agent('b', 'changed'))
+    expect(await upTo('DELETED a changed')).toEqual(['DELETED a changed'])
+  })
+
+  test('says REMOVED when a file that had a problem is deleted', async () => {
+    await writeFile(join(dir, 'a.yaml'), 'kind: Agnet\n')
+    const { upTo } = start(dir)
+    await upTo('BOOKMARK')
+    await unlink(join(dir, 'a.yaml'))
+    expect(await upTo('REMOVED')).toEqual(['REMOVED'])
+  })
+
+  test.each(['a path with a slash at its end', 'a link to a directory', 'a relative path'])(
+    'hears of changes under %s at once',
+    async (what) => {
+      const real = join(dir, 'real')
+      await mkdir(real)
+      await symlink('real', join(dir, 'link'))
+      const roots = [`${real}/`, join(dir, 'link'), `./${relative(process.cwd(), real)}`]
+      const { upTo } = start(
+        roots[['a path with', 'a link', 'a relative'].findIndex((each) => what.startsWith(each))] ?? '',
+      )
+      await upTo('BOOKMARK')
+      await setTimeout(300)
+      const took: number[] = []
+      for (let index = 0; index < 3; index++) {
+        const started = performance.now()
+        await writeFile(join(real, `${index}.yaml`), agent(`a${index}`))
+        await upTo(`ADDED a${index} helper`)
+        took.push(performance.now() - started)
+      }
+      // The look once a second would need that long for the second and third.
+      expect(took.reduce((sum, each) => sum + each)).toBeLessThan(900)
+    },
+  )
 
   test('takes an editor’s save by rename as one change', async () => {
     await writeFile(join(dir, 'a.yaml'), agent('a'))

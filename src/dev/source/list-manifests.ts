@@ -1,4 +1,4 @@
-import { type BigIntStats, readdirSync, statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { extname, join } from 'node:path'
 import type { FileStamp } from '../../runtime/files/index.ts'
 
@@ -13,26 +13,54 @@ export const isManifestFolder = (name: string): boolean => !(name.startsWith('.'
 export const isManifestFile = (name: string): boolean =>
   !name.startsWith('.') && ['.yaml', '.yml'].includes(extname(name)) && !KUSTOMIZATIONS.has(name)
 
-/**
- * Stamps of a root's manifests by path, sorted; the root itself when it is a file; undefined when the root is not
- * there. Linked files count (a mounted ConfigMap is made of links), linked folders do not (they may go in circles).
- */
-export function listManifests(root: string): Map<string, FileStamp> | undefined {
-  const found = statOf(root)
-  if (found === undefined) return undefined
-  const paths = found.isDirectory() ? pathsIn(root).sort() : [root]
-  return new Map(
-    paths.flatMap((path) => {
-      const stamp = stampOf(path)
-      return stamp === undefined ? [] : [[path, stamp] as const]
-    }),
-  )
+/** What a look at one root found. */
+export type Listing = {
+  readonly kind: 'directory' | 'file' | 'unread'
+  /** Stamps of the manifests by path, sorted. */
+  readonly stamps: ReadonlyMap<string, FileStamp>
+  /** Folders and files that could not be looked at, each with the reason. What they hold now is not known. */
+  readonly unread: ReadonlyMap<string, string>
 }
 
-/** Undefined for what is no file, or is not there. */
+/**
+ * Looks for the manifests of a root: a directory, or one file. Undefined when the root is not there. Linked files count
+ * (a mounted ConfigMap is made of links), linked folders do not (they may go in circles).
+ */
+export function listManifests(root: string): Listing | undefined {
+  const unread = new Map<string, string>()
+  const attempt = <T>(path: string, look: () => T): T | undefined => {
+    try {
+      return look()
+    } catch (error) {
+      const code = codeOf(error)
+      // A link to nothing, or what vanished while the tree was walked, holds nothing.
+      if (code !== 'ENOENT') unread.set(path, code)
+      return undefined
+    }
+  }
+  const pathsIn = (folder: string): string[] => {
+    const entries = attempt(folder, () => readdirSync(folder, { withFileTypes: true })) ?? []
+    return entries.flatMap((entry) => {
+      const path = join(folder, entry.name)
+      if (entry.isDirectory()) return isManifestFolder(entry.name) ? pathsIn(path) : []
+      return isManifestFile(entry.name) ? [path] : []
+    })
+  }
+  const found = attempt(root, () => statSync(root))
+  if (found === undefined) return unread.size === 0 ? undefined : { kind: 'unread', stamps: new Map(), unread }
+  const kind = found.isDirectory() ? 'directory' : 'file'
+  const stamps = new Map<string, FileStamp>()
+  for (const path of kind === 'directory' ? pathsIn(root).sort() : [root]) {
+    const stamp = attempt(path, () => stampOf(path))
+    if (stamp !== undefined) stamps.set(path, stamp)
+  }
+  return { kind, stamps, unread }
+}
+
+/** Undefined for what is no file. Throws what `stat` throws. */
 export function stampOf(path: string): FileStamp | undefined {
-  const stats = statOf(path)
-  if (stats === undefined || !stats.isFile()) return undefined
+  const stats = statSync(path, { bigint: true })
+  if (!stats.isFile()) return undefined
   const { dev, ino, size, mtimeNs, ctimeNs } = stats
   // A rename changes ctime alone.
   return {
@@ -43,28 +71,5 @@ export function stampOf(path: string): FileStamp | undefined {
   }
 }
 
-function statOf(path: string): BigIntStats | undefined {
-  try {
-    return statSync(path, { bigint: true })
-  } catch {
-    // Not there, a link to nothing, or not to be reached: either way there is nothing to read.
-    return undefined
-  }
-}
-
-function pathsIn(folder: string): string[] {
-  return entriesOf(folder).flatMap((entry) => {
-    const path = join(folder, entry.name)
-    if (entry.isDirectory()) return isManifestFolder(entry.name) ? pathsIn(path) : []
-    return isManifestFile(entry.name) ? [path] : []
-  })
-}
-
-/** A folder that cannot be read, or vanished while the tree was walked, holds nothing. */
-function entriesOf(folder: string) {
-  try {
-    return readdirSync(folder, { withFileTypes: true })
-  } catch {
-    return []
-  }
-}
+const codeOf = (error: unknown): string =>
+  error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error)

@@ -7,25 +7,34 @@ import type { Manifest, ParsedManifests } from './manifests.ts'
 export const objectKey = (kind: string, name: string): string => `${kind}/${name}`
 
 /**
- * What a directory source yields: a watch's events, and what only files can have. `FAILED` comes once for every new
- * problem of a file, `RECOVERED` when the file has none left.
+ * What a directory source yields: a watch's events, and what only files can have. `FAILED` carries all problems that a
+ * file has now, whenever they or its text changed; `RECOVERED` comes when it has none left, `REMOVED` when a file that
+ * had problems is deleted. `seenAt` is when the change was first seen, on the monotonic clock in milliseconds.
  */
-export type SourceEvent =
+export type SourceEvent = FileEvent & { readonly seenAt: number }
+
+type FileEvent =
   | WatchEvent
-  | { readonly type: 'FAILED'; readonly file: string; readonly problem: Problem; readonly text: string }
-  | { readonly type: 'RECOVERED'; readonly file: string }
+  | { readonly type: 'FAILED'; readonly file: string; readonly problems: readonly Problem[]; readonly text: string }
+  | { readonly type: 'RECOVERED' | 'REMOVED'; readonly file: string }
 
 /** One manifest file as it counts now. */
-export type ManifestFile = ParsedManifests & { readonly file: string; readonly text: string }
+export type ManifestFile = ParsedManifests & {
+  readonly file: string
+  readonly text: string
+  /** What it held before and may yet hold again. Counts while nothing else declares it. */
+  readonly kept: readonly Manifest[]
+}
 
 /** What all files declare together. */
 export type ManifestSet = {
   /** The object that counts under each key. */
   readonly objects: ReadonlyMap<string, Manifest>
   readonly problems: ReadonlyMap<string, { readonly text: string; readonly problems: readonly Problem[] }>
+  readonly files: ReadonlySet<string>
 }
 
-export const EMPTY_SET: ManifestSet = { objects: new Map(), problems: new Map() }
+export const EMPTY_SET: ManifestSet = { objects: new Map(), problems: new Map(), files: new Set() }
 
 /**
  * The next version of a file. While it has a problem, none of the objects that it held is lost: a slip in one field
@@ -33,13 +42,18 @@ export const EMPTY_SET: ManifestSet = { objects: new Map(), problems: new Map() 
  */
 export function nextVersion(previous: ManifestFile | undefined, next: ManifestFile): ManifestFile {
   if (next.problems.length === 0 || previous === undefined) return next
+  return { ...next, kept: missingFrom(next, previous) }
+}
+
+/** What the previous version held and the next does not declare. */
+export function missingFrom(next: ManifestFile, previous: ManifestFile): Manifest[] {
   const present = new Set(next.manifests.map(keyOf))
-  const kept = previous.manifests.filter((manifest) => !present.has(keyOf(manifest)))
-  return { ...next, manifests: [...next.manifests, ...kept] }
+  return [...previous.manifests, ...previous.kept].filter((manifest) => !present.has(keyOf(manifest)))
 }
 
 /**
- * Files in order → the objects that count: of two with one kind and name the first, the other is DuplicateName.
+ * Files in order → the objects that count: of two with one kind and name the first, the other is DuplicateName. What a
+ * file only keeps yields to what any file declares.
  * @param files in the order of directory and path
  */
 export function mergeFiles(files: readonly ManifestFile[]): ManifestSet {
@@ -54,30 +68,32 @@ export function mergeFiles(files: readonly ManifestFile[]): ManifestSet {
     }
     if (all.length > 0) problems.set(file, { text, problems: all })
   }
-  return { objects, problems }
+  for (const manifest of files.flatMap(({ kept }) => kept)) {
+    if (!objects.has(keyOf(manifest))) objects.set(keyOf(manifest), manifest)
+  }
+  return { objects, problems, files: new Set(files.map(({ file }) => file)) }
 }
 
 /** What a watch would have said between two sets: deletions first, then additions and changes. */
-export function eventsBetween(before: ManifestSet, after: ManifestSet): SourceEvent[] {
+export function eventsBetween(before: ManifestSet, after: ManifestSet, seenAt: number): SourceEvent[] {
   const deleted = [...before.objects].filter(([key]) => !after.objects.has(key))
-  const events: SourceEvent[] = deleted.map(([, { object }]) => ({ type: 'DELETED', object }))
+  const events: FileEvent[] = deleted.map(([, { object }]) => ({ type: 'DELETED', object }))
   for (const [key, { object }] of after.objects) {
     const old = before.objects.get(key)
     if (old === undefined) events.push({ type: 'ADDED', object })
     else if (!isDeepStrictEqual(old.object, object)) events.push({ type: 'MODIFIED', object })
   }
-  return [...events, ...problemEvents(before, after)]
+  return [...events, ...problemEvents(before, after)].map((event) => ({ ...event, seenAt }))
 }
 
-function problemEvents(before: ManifestSet, after: ManifestSet): SourceEvent[] {
-  const recovered = [...before.problems.keys()].filter((file) => !after.problems.has(file))
-  const failed = [...after.problems].flatMap(([file, { text, problems }]) => {
-    const known = new Set(before.problems.get(file)?.problems.map((problem) => JSON.stringify(problem)))
-    return problems
-      .filter((problem) => !known.has(JSON.stringify(problem)))
-      .map((problem) => ({ type: 'FAILED' as const, file, problem, text }))
-  })
-  return [...recovered.map((file) => ({ type: 'RECOVERED' as const, file })), ...failed]
+function problemEvents(before: ManifestSet, after: ManifestSet): FileEvent[] {
+  const mended = [...before.problems.keys()].filter((file) => !after.problems.has(file))
+  const failed = [...after.problems].filter(([file, now]) => !isDeepStrictEqual(before.problems.get(file), now))
+  const isRemoved = (file: string) => before.files.has(file) && !after.files.has(file)
+  return [
+    ...mended.map((file) => ({ type: isRemoved(file) ? ('REMOVED' as const) : ('RECOVERED' as const), file })),
+    ...failed.map(([file, now]) => ({ type: 'FAILED' as const, file, ...now })),
+  ]
 }
 
 function duplicate(manifest: Manifest, first: Manifest): Problem {

@@ -113,6 +113,18 @@ describe('text that is no YAML', () => {
   })
 })
 
+describe('an alias without an anchor', () => {
+  test('is placed where it stands', () => {
+    const { problems } = parseManifests('a: &a 1\nb: *a\nc:\n  d: *missing\n', 'a.yaml')
+    expect(problems).toEqual([expect.objectContaining({ reason: 'InvalidYAML', line: 4, column: 6 })])
+  })
+
+  test('is not quoted where it may be a secret value', () => {
+    const { problems } = parseManifests('kind: Secret\nstringData: {k: *hunter2}\n', 'a.yaml')
+    expect(JSON.stringify(problems)).not.toContain('hunter2')
+  })
+})
+
 describe('names of Object’s own', () => {
   test('are ordinary keys', () => {
     const { object } = only(agent('a', '  __proto__: {role: evil}\n  constructor: x\n  toString: y'))

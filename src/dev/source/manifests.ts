@@ -1,8 +1,9 @@
-import { type Document, LineCounter, parseAllDocuments } from 'yaml'
+import { type Alias, type Document, LineCounter, parseAllDocuments, visit } from 'yaml'
 import { API_VERSION, KINDS, type Problem, problemOf, type Reason } from '../../api/index.ts'
 import type { KubeObject } from '../../kube/types.ts'
 import { configProblem } from './config-data.ts'
 import { type Position, positionOf } from './positions.ts'
+import { holdsInlineKey, holdsSecret } from './secrecy.ts'
 import { nearest } from './suggest.ts'
 
 /** Largest manifest file that is read, in bytes. The API server takes 3 MiB a request. */
@@ -53,7 +54,7 @@ export function parseManifests(text: string, file: string): ParsedManifests {
   const broken = documents.flatMap(({ errors }) => errors)
   const first = broken[0]
   // Further errors are mostly echoes of the first.
-  if (first !== undefined) return { manifests: [], problems: [yamlProblem(first, file, holdsSecret(text))] }
+  if (first !== undefined) return { manifests: [], problems: [yamlProblem(first, file, isSecret(text))] }
   for (const document of documents) readDocument({ document, lines, text, file }, found)
   return found
 }
@@ -89,12 +90,27 @@ function readDocument(source: Source, found: Found): void {
   try {
     value = source.document.toJS({ maxAliasCount: MAX_ALIASES })
   } catch (error) {
-    // The library throws a ReferenceError when aliases expand too far.
-    const { message } = problemOf(error, 'InvalidYAML')
-    found.problems.push({ reason: 'InvalidYAML', message, file, ...origin('').positionOf('') })
+    // The library throws a ReferenceError for an alias without an anchor, and when aliases expand too far.
+    const message = isSecret(text) ? HIDDEN : problemOf(error, 'InvalidYAML').message
+    found.problems.push({
+      reason: 'InvalidYAML',
+      message,
+      file,
+      ...(aliasPosition(source) ?? origin('').positionOf('')),
+    })
     return
   }
   if (value !== null) readValue(value, origin, '', found)
+}
+
+/** The first alias without an anchor, else the first alias. */
+function aliasPosition({ document, lines }: Source): Position | undefined {
+  const aliases: Alias[] = []
+  visit(document, { Alias: (_key, alias) => void aliases.push(alias) })
+  const found = aliases.find((alias) => alias.resolve(document) === undefined) ?? aliases[0]
+  if (found?.range == null) return undefined
+  const { line, col } = lines.linePos(found.range[0])
+  return { line, column: col }
 }
 
 function readValue(value: unknown, originAt: (base: string) => Origin, base: string, found: Found): void {
@@ -147,23 +163,25 @@ function unknownKind(kind: string): string {
 
 type YamlError = { readonly message: string; readonly linePos?: readonly { line: number; col: number }[] }
 
-/** @param isSecret the text may hold secret values, which the library's message could quote */
-function yamlProblem({ message, linePos }: YamlError, file: string, isSecret: boolean): Problem {
+/** Stands for a message of the YAML library that could quote a secret value. */
+const HIDDEN = 'is not valid YAML (details are left out of a file that may hold secret values)'
+
+const isSecret = (text: string): boolean => holdsSecret(text) || holdsInlineKey(text)
+
+/** @param isHidden the text may hold secret values, which the library's message could quote */
+function yamlProblem({ message, linePos }: YamlError, file: string, isHidden: boolean): Problem {
   const position = linePos?.[0]
   // The library adds " at line 1, column 2:" and its own frame; the position travels beside the message here.
   const text = message.replace(/ at line \d+, column \d+:[\s\S]*$/, '')
   const told = text.startsWith('Maximum call stack') ? 'is nested too deeply' : text
   return {
     reason: 'InvalidYAML',
-    message: isSecret ? 'is not valid YAML (details are left out of a file that holds a Secret)' : told,
+    message: isHidden ? HIDDEN : told,
     file,
     line: position?.line ?? 1,
     column: position?.col ?? 1,
   }
 }
-
-/** Whether YAML text may hold the values of a Secret. Such text is shown nowhere. */
-export const holdsSecret = (text: string): boolean => /kind["']?\s*:\s*["']?Secret\b/.test(text)
 
 const joinPath = (base: string, path: string): string => (base === '' || path === '' ? base + path : `${base}.${path}`)
 
