@@ -1,6 +1,6 @@
 import { type AgentSpec, ProblemError, type PromptReference } from '../../api/index.ts'
 import type { LoadedPrompt } from '../files/loaded.ts'
-import type { Snapshot } from '../registry/snapshot.ts'
+import { findPromptBundle, type Snapshot } from '../registry/index.ts'
 
 /** What an agent is told: the whole system prompt, and the part of it that is its instructions. */
 export type AgentPrompt = { readonly system: string; readonly instructions: string }
@@ -30,11 +30,10 @@ export function agentPrompt(spec: PromptSpec, snapshot: Pick<Snapshot, 'bundles'
  * The prompt file of the named bundle, else of the first bundle that has it.
  * @throws ProblemError PromptNotFound
  */
-export function promptFile({ bundle, file }: PromptReference, { bundles }: Pick<Snapshot, 'bundles'>): LoadedPrompt {
-  for (const [name, { prompts }] of bundles) {
-    const found = bundle === undefined || bundle === name ? prompts.get(file) : undefined
-    if (found !== undefined) return found
-  }
+export function promptFile(reference: PromptReference, { bundles }: Pick<Snapshot, 'bundles'>): LoadedPrompt {
+  const { bundle, file } = reference
+  const found = findPromptBundle(bundles, reference)?.prompts.get(file)
+  if (found !== undefined) return found
   const where = bundle === undefined ? 'any bundle' : `bundle "${bundle}"`
   throw new ProblemError({ reason: 'PromptNotFound', message: `there is no prompt "${file}" in ${where}` })
 }

@@ -1,6 +1,6 @@
 import type { JSONSchema7 } from '@ai-sdk/provider'
 import type { AgentSpec } from '../../api/index.ts'
-import type { ServedTool, Snapshot } from '../registry/snapshot.ts'
+import { type ServedTool, type Snapshot, selectTools } from '../registry/index.ts'
 
 /** A tool as a model sees it, and what stands behind it. */
 export type EffectiveTool = {
@@ -30,10 +30,8 @@ export function effectiveTools(
   snapshot: Pick<Snapshot, 'tools' | 'agents'>,
   spec: Pick<AgentSpec, 'tools' | 'agents'>,
 ): EffectiveTool[] {
-  const found = spec.tools.flatMap((pattern) => servedBy(pattern, snapshot.tools))
-  const served = new Map(found.map((tool) => [`${tool.description.bundle}/${tool.description.name}`, tool]))
   const names = new Set<string>()
-  const tools = [...served.values()].map((tool): EffectiveTool => {
+  const tools = selectTools(spec.tools, snapshot.tools).map((tool): EffectiveTool => {
     const { name, bundle, description, parameters } = tool.description
     const target = { type: 'tool', served: tool } as const
     return { name: claim(names, name, `${bundle}-${name}`), description, parameters, target }
@@ -48,19 +46,6 @@ export function effectiveTools(
   })
   return [...tools, ...agents]
 }
-
-/** The tools that an entry of `Agent.tools` means: a name, `bundle/name`, or either with `*` for any text. */
-function servedBy(pattern: string, tools: Snapshot['tools']): ServedTool[] {
-  if (!pattern.includes('*')) {
-    const tool = tools.get(pattern)
-    return tool === undefined ? [] : [tool]
-  }
-  const glob = globOf(pattern)
-  return [...tools].flatMap(([name, tool]) => (glob.test(name) ? [tool] : []))
-}
-
-/** `*` stands for any characters but `/`. */
-const globOf = (pattern: string): RegExp => new RegExp(`^${pattern.split('*').map(RegExp.escape).join('[^/]*')}$`)
 
 /** Takes the first free name: the wanted one, the fuller one, the fuller one with a number. */
 function claim(taken: Set<string>, wanted: string, fuller: string): string {

@@ -3,9 +3,8 @@ import type { ServedTool } from '../snapshot.ts'
 /** True for an entry of `Agent.tools` that may match any number of tools, none included. */
 export const isGlob = (pattern: string): boolean => pattern.includes('*')
 
-/** A matcher for one entry of `Agent.tools`: `*` stands for any characters of a tool's name, never for a bundle's. */
+/** A matcher for a glob: `*` stands for any characters of a tool's name, never for a bundle's. */
 function matcher(pattern: string): (name: string) => boolean {
-  if (!isGlob(pattern)) return (name) => name === pattern
   const source = pattern
     .split('*')
     .map((part) => RegExp.escape(part))
@@ -19,13 +18,14 @@ function matcher(pattern: string): (name: string) => boolean {
  * the tools served under their bare names, `bundle/name` at that bundle's.
  */
 export function selectTools(patterns: readonly string[], tools: ReadonlyMap<string, ServedTool>): ServedTool[] {
-  const selected = new Set<ServedTool>()
+  const selected = new Map<string, ServedTool>()
+  const select = (tool: ServedTool) => selected.set(`${tool.description.bundle}/${tool.description.name}`, tool)
   for (const pattern of patterns) {
     const exact = tools.get(pattern)
-    if (exact) selected.add(exact)
+    if (exact) select(exact)
     if (!isGlob(pattern)) continue
     const matches = matcher(pattern)
-    for (const [name, tool] of tools) if (matches(name)) selected.add(tool)
+    for (const [name, tool] of tools) if (matches(name)) select(tool)
   }
-  return [...selected]
+  return [...selected.values()]
 }
