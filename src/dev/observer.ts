@@ -89,9 +89,12 @@ class Observer implements SessionObserver {
     this.#declared = declared
     this.#plan = plan
     this.#entries = entries
-    for (const [key, { ref, problem }] of after) {
-      if (before.get(key)?.problem.message === problem.message) continue
-      this.#report(nameOf(ref), 'rejected', this.#times.take(refKey(ref)), this.#ofRef(ref, problem))
+    for (const [key, { ref, problems }] of after) {
+      const known = new Set(before.get(key)?.problems.map(({ message }) => message))
+      for (const problem of problems) {
+        if (known.has(problem.message)) continue
+        this.#report(nameOf(ref), 'rejected', this.#times.take(refKey(ref)), this.#ofRef(ref, problem))
+      }
     }
     for (const [key, { ref }] of before) {
       // A revision that differs from what serves is reported when the runtime has taken it.
@@ -228,6 +231,15 @@ function inFile(file: string, { reason, message, line, column }: Problem, text: 
   return { reason, message, what: `manifest ${file}`, place: { file, line, column, text } }
 }
 
-function problemsByRef(declared: Declared | undefined) {
-  return new Map((declared?.problems ?? []).map((each) => [refKey(each.ref), each]))
+type RefProblems = { readonly ref: ObjectRef; readonly problems: readonly Problem[] }
+
+/** All mistakes of each object. */
+function problemsByRef(declared: Declared | undefined): Map<string, RefProblems> {
+  const byRef = Map.groupBy(declared?.problems ?? [], ({ ref }) => refKey(ref))
+  return new Map(
+    [...byRef].flatMap(([key, entries]) => {
+      const [first] = entries
+      return first === undefined ? [] : [[key, { ref: first.ref, problems: entries.map(({ problem }) => problem) }]]
+    }),
+  )
 }

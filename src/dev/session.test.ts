@@ -134,6 +134,20 @@ describe('a session over the quickstart', () => {
     expect(await until('agent writer reloaded')).toHaveLength(1)
   })
 
+  test('every mistake of an object is told, and only a new one again', async () => {
+    await start()
+    await edit('agents.yaml', (text) => text.replace('Writes short texts', 'Writes\n  maxSteps: many\n  role: [a]'))
+    expect(await until('agent writer rejected InvalidSpec')).toHaveLength(2)
+    expect(
+      session
+        .problems()
+        .map(({ message }) => message)
+        .sort(),
+    ).toEqual(['spec.maxSteps: must be a number, not text', 'spec.role: must be text, not a list'])
+    await edit('agents.yaml', (text) => text.replace('\n  maxSteps: many\n  role: [a]', ''))
+    expect(await until('agent writer reloaded')).toHaveLength(1)
+  })
+
   test('an agent whose tool is missing waits, and is served when the tool comes', async () => {
     await start()
     await edit('agents.yaml', (text) => text.replace('tools: [weather]', 'tools: [weather, clock]'))
