@@ -183,3 +183,13 @@ function parses(text: string): boolean {
     return false
   }
 }
+
+/** Why a text is no regular expression; undefined when it is one. */
+export function regExpFault(source: string): string | undefined {
+  try {
+    new RegExp(source)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}

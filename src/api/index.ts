@@ -12,14 +12,12 @@ export {
   type RunnablePlural,
   SETTINGS_ID,
 } from './definition.ts'
-export { checkExpression, checkTemplate } from './expression.ts'
+export { checkExpression, checkTemplate, regExpFault } from './expression.ts'
 export { type AgentSpec, agentSpec, type PromptReference } from './kinds/agent.ts'
 export {
-  type AgentRuntimeSpec,
   type ModelSpec,
   type ScriptEntry,
   type SecretKeyRef,
-  type SettingsSpec,
   settingsSpec,
 } from './kinds/agent-runtime.ts'
 export { API_VERSION, type ModelParameters } from './kinds/common.ts'
@@ -27,7 +25,6 @@ export {
   isKind,
   KINDS,
   type Kind,
-  manifestFrame,
   type Resource,
   resourceSchema,
   type SpecOf,

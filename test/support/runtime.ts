@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import type { AddressInfo } from 'node:net'
 import { type ApplyRequest, type Definition, definitionRevision, itemIdOf, SETTINGS_ID } from '../../src/api/index.ts'
 import { createLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
@@ -91,16 +90,6 @@ export async function ask(
     body: JSON.stringify({ message, stream: false, ...(sessionId === undefined ? {} : { session_id: sessionId }) }),
   })
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }
-}
-
-/** A port that nothing listens on. */
-export async function freePort(): Promise<number> {
-  const { createServer } = await import('node:net')
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** Resolves when the condition holds; looks again on every turn of the event loop, for at most `ms`. */

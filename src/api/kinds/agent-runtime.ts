@@ -89,8 +89,6 @@ export const settingsSpec = z.strictObject({
     })
     .default({ timeoutSeconds: 30, packages: [] }),
 })
-export type SettingsSpec = z.output<typeof settingsSpec>
 
 /** Schema of `AgentRuntime.spec`: the compute that serves the agents of its namespace that name it. */
 export const agentRuntimeSpec = settingsSpec
-export type AgentRuntimeSpec = z.output<typeof agentRuntimeSpec>

@@ -30,9 +30,6 @@ const metadata = z.looseObject({
   namespace: z.string().min(1).max(63).optional(),
 })
 
-/** The frame that every manifest shares, whatever its kind; `spec` is parsed by the kind's own schema. */
-export const manifestFrame = z.looseObject({ apiVersion: z.string(), kind: z.string(), metadata })
-
 /** A parsed custom resource. */
 export type Resource<K extends Kind = Kind> = {
   [P in K]: { kind: P; name: string; namespace?: string | undefined; spec: SpecOf<P> }

@@ -3,6 +3,7 @@ import {
   checkTemplate,
   type Problem,
   type Resource,
+  regExpFault,
   type SpecOf,
   type WorkflowStep,
 } from '../../api/index.ts'
@@ -23,21 +24,12 @@ export function checkResource(resource: Resource): Problem | undefined {
 function checkScripts({ models }: SpecOf<'AgentRuntime'>): Problem | undefined {
   for (const [modelIndex, { script = [] }] of models.entries()) {
     for (const [index, { match }] of script.entries()) {
-      const fault = faultOfExpression(match)
+      const fault = regExpFault(match)
       const path = `spec.models[${modelIndex}].script[${index}].match`
       if (fault) return { reason: 'InvalidExpression', path, message: `${path}: ${fault}` }
     }
   }
   return undefined
-}
-
-function faultOfExpression(source: string): string | undefined {
-  try {
-    new RegExp(source)
-    return undefined
-  } catch (error) {
-    return error instanceof Error ? error.message : 'is not a regular expression'
-  }
 }
 
 function checkSteps(steps: readonly WorkflowStep[]): Problem | undefined {

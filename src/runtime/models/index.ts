@@ -2,6 +2,5 @@ export { CALL_LIMITS, type CallPolicy, callModel, type ModelCall } from './call.
 export { abandonOnAbort, type Clock, linkedTo, sleep, systemClock, type Timer } from './clock.ts'
 export { loadModel } from './load.ts'
 export { type CallParameters, callParameters } from './parameters.ts'
-export { checkScript } from './script.ts'
 export { scriptedModel } from './scripted.ts'
 export { type ModelDelta, type ModelTurn, parseArguments } from './turn.ts'

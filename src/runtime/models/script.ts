@@ -1,5 +1,5 @@
 import type { JSONObject } from '@ai-sdk/provider'
-import { type Problem, ProblemError, type ScriptEntry } from '../../api/index.ts'
+import { type Problem, ProblemError, regExpFault, type ScriptEntry } from '../../api/index.ts'
 
 /** What a reply may name. `instructions` is the first line of the agent's instructions. */
 export type ScriptVariables = {
@@ -19,11 +19,9 @@ export type Script = readonly { readonly pattern: RegExp; readonly entry: Script
 /** The first entry whose `match` is no regular expression, as InvalidSpec; `path` is where the list stands. */
 export function checkScript(entries: readonly ScriptEntry[], path = 'script'): Problem | undefined {
   for (const [index, { match }] of entries.entries()) {
-    try {
-      new RegExp(match)
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
-      const where = `${path}[${index}].match`
+    const why = regExpFault(match)
+    const where = `${path}[${index}].match`
+    if (why !== undefined) {
       return { reason: 'InvalidSpec', message: `${where} is not a regular expression: ${why}`, path: where }
     }
   }
