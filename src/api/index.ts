@@ -12,7 +12,15 @@ export {
   type RunnablePlural,
   SETTINGS_ID,
 } from './definition.ts'
-export { checkExpression, checkTemplate, regExpFault } from './expression.ts'
+export {
+  checkExpression,
+  checkTemplate,
+  type ExpressionScope,
+  evaluate,
+  fillTemplate,
+  type Json,
+  regExpFault,
+} from './expression.ts'
 export { type AgentSpec, agentSpec, type PromptReference } from './kinds/agent.ts'
 export {
   type ModelSpec,

@@ -1,6 +1,5 @@
 import type { JSONValue } from '@ai-sdk/provider'
-import { type ExpressionScope, fillTemplate } from '../../api/expression.ts'
-import type { WorkflowStep } from '../../api/index.ts'
+import { type ExpressionScope, fillTemplate, type WorkflowStep } from '../../api/index.ts'
 import { parsedOutput } from '../run/lifecycle.ts'
 import { neededBy, outputOf, type StepEnds } from './plan.ts'
 

@@ -1,6 +1,5 @@
 import type { JSONObject, JSONValue } from '@ai-sdk/provider'
-import { type ExpressionScope, evaluate } from '../../api/expression.ts'
-import { ProblemError, type WorkflowStep } from '../../api/index.ts'
+import { type ExpressionScope, evaluate, ProblemError, type WorkflowStep } from '../../api/index.ts'
 import { linkedTo } from '../models/index.ts'
 import { type RunContext, runChild } from '../run/context.ts'
 import type { RunEvent } from '../run/events.ts'
