@@ -1,3 +1,4 @@
+export { type BundleFiles, bundleHash, bundleOf, pushOf } from './bundle.ts'
 export { crdOf } from './crd.ts'
 export {
   type Definition,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import { bundleOf } from '../runtime/files/index.ts'
-import { directoryBundles, planBundles, pushOf } from './bundles.ts'
+import { bundleOf, pushOf } from '../api/index.ts'
+import { directoryBundles, planBundles } from './bundles.ts'
 
 const configMap = (name: string) => ({
   apiVersion: 'v1',

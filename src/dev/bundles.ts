@@ -1,7 +1,6 @@
 import { basename, resolve } from 'node:path'
-import type { BundlePush } from '../api/index.ts'
+import { type BundleFiles, bundleOf } from '../api/index.ts'
 import type { KubeObject } from '../kube/types.ts'
-import { type BundleFiles, bundleOf } from '../runtime/files/index.ts'
 import { configMapFiles } from './source/config-data.ts'
 
 /** A directory whose files are a bundle. */
@@ -68,14 +67,4 @@ function labelOf(text: string): string {
     .slice(0, 63)
     .replaceAll(/^-+|-+$/g, '')
   return label === '' ? 'files' : label
-}
-
-/** A bundle as it travels: text as it is, anything else in base64. */
-export function pushOf({ hash, files }: BundleFiles): BundlePush {
-  return { hash, files: Object.fromEntries([...files].map(([path, content]) => [path, encode(content)])) }
-}
-
-function encode(content: Uint8Array): { text: string } | { base64: string } {
-  const text = Buffer.from(content).toString()
-  return Buffer.from(text).equals(content) ? { text } : { base64: Buffer.from(content).toString('base64') }
 }

@@ -1,5 +1,5 @@
-import { type Problem, problemOf } from '../api/index.ts'
-import { type BundleFiles, type DirectoryEvent, watchDirectory } from '../runtime/files/index.ts'
+import { type BundleFiles, type Problem, problemOf } from '../api/index.ts'
+import { type DirectoryEvent, watchDirectory } from '../runtime/files/index.ts'
 import type { MountedBundles } from '../runtime/registry/index.ts'
 
 /** Brings directories to a runtime as its mounted bundles. */

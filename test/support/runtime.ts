@@ -1,8 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { type ApplyRequest, type Definition, definitionRevision, itemIdOf, SETTINGS_ID } from '../../src/api/index.ts'
+import {
+  type ApplyRequest,
+  bundleOf,
+  type Definition,
+  definitionRevision,
+  itemIdOf,
+  SETTINGS_ID,
+} from '../../src/api/index.ts'
 import { createLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import { bundleOf } from '../../src/runtime/files/index.ts'
 import { createRuntime, type Runtime } from '../../src/runtime/runtime.ts'
 import { createApp, createHealthApp, serve } from '../../src/runtime/server/index.ts'
 import { createInThreadHost } from '../../src/runtime/tools/index.ts'

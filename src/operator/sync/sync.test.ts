@@ -1,7 +1,13 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { type ApplyRequest, agentSpec, type Definition, definitionRevision, settingsSpec } from '../../api/index.ts'
-import { bundleOf } from '../../runtime/files/bundle.ts'
+import {
+  type ApplyRequest,
+  agentSpec,
+  bundleOf,
+  type Definition,
+  definitionRevision,
+  settingsSpec,
+} from '../../api/index.ts'
 import { Registry } from '../../runtime/registry/index.ts'
 import { FakeLoader, filesOf, loadModel, push } from '../../runtime/registry/registry.fixture.ts'
 import type { Desired, RuntimeTarget } from '../ports.ts'

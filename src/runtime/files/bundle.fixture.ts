@@ -1,8 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { type Problem, ProblemError } from '../../api/index.ts'
-import { type BundleFiles, bundleOf } from './bundle.ts'
+import { type BundleFiles, bundleOf, type Problem, ProblemError } from '../../api/index.ts'
 
 export type Sources = Readonly<Record<string, string | Uint8Array>>
 

@@ -1,4 +1,3 @@
-export { type BundleFiles, bundleHash, bundleOf } from './bundle.ts'
 export { type ChannelState, decide, emptyChannels, mount, operatorCall, push } from './channels.ts'
 export { type DirectoryEvent, type Sighting, sightChanges, watchDirectory } from './directory-source.ts'
 export { loadBundle } from './load.ts'

@@ -1,6 +1,6 @@
+import type { BundleFiles } from '../../api/index.ts'
 import type { ToolHost, ToolLoadOptions } from '../tools/port.ts'
 import { checkFiles } from './bounds.ts'
-import type { BundleFiles } from './bundle.ts'
 import type { LoadedBundle } from './loaded.ts'
 import { loadPrompts } from './prompts.ts'
 import { roleOf } from './roles.ts'

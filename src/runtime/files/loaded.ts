@@ -1,5 +1,5 @@
+import type { BundleFiles } from '../../api/index.ts'
 import type { ToolSet } from '../tools/port.ts'
-import type { BundleFiles } from './bundle.ts'
 
 /** A prompt file with its includes filled in. */
 export type LoadedPrompt = { readonly name: string; readonly file: string; readonly text: string }

@@ -1,6 +1,5 @@
 import { posix } from 'node:path'
-import { ProblemError } from '../../api/index.ts'
-import type { BundleFiles } from './bundle.ts'
+import { type BundleFiles, ProblemError } from '../../api/index.ts'
 import type { LoadedPrompt } from './loaded.ts'
 import { roleOf } from './roles.ts'
 import { type Position, positionAt, textOf } from './text.ts'

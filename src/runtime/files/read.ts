@@ -10,7 +10,7 @@ import {
   statSync,
 } from 'node:fs'
 import { join, resolve, sep } from 'node:path'
-import { ProblemError } from '../../api/index.ts'
+import { type BundleFiles, bundleHash, ProblemError } from '../../api/index.ts'
 import {
   checkBundleSize,
   checkFileSize,
@@ -22,7 +22,6 @@ import {
   ROLE_FOLDER,
   spareTreeOf,
 } from './bounds.ts'
-import { type BundleFiles, bundleHash } from './bundle.ts'
 
 /** What a directory shows at one moment: a bundle that has no name yet. */
 export type DirectoryFiles = Omit<BundleFiles, 'name'>

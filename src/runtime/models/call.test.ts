@@ -1,10 +1,14 @@
-import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4StreamPart } from '@ai-sdk/provider'
-import { APICallError } from '@ai-sdk/provider'
+import {
+  APICallError,
+  type LanguageModelV4,
+  type LanguageModelV4CallOptions,
+  type LanguageModelV4StreamPart,
+} from '@ai-sdk/provider'
 import { describe, expect, test } from '@jest/globals'
 import { ProblemError } from '../../api/index.ts'
+import { createVirtualClock } from '../../clock.fixture.ts'
 import type { LoadedModel } from '../registry/snapshot.ts'
 import { callModel, type ModelCall } from './call.ts'
-import { createVirtualClock } from './clock.fixture.ts'
 import type { ModelTurn } from './turn.ts'
 
 type Part = LanguageModelV4StreamPart

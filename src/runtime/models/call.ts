@@ -1,7 +1,7 @@
 import type { LanguageModelV4CallOptions } from '@ai-sdk/provider'
 import { ProblemError } from '../../api/index.ts'
+import { abandonOnAbort, type Clock, linkedTo, sleep } from '../../clock.ts'
 import type { LoadedModel } from '../registry/snapshot.ts'
-import { abandonOnAbort, type Clock, linkedTo, sleep } from './clock.ts'
 import { type Failure, failureOf, ModelSilence, planRetry, type RetryLimits } from './failure.ts'
 import { createTurn, type ModelDelta, type ModelTurn } from './turn.ts'
 

@@ -1,5 +1,4 @@
 export { CALL_LIMITS, type CallPolicy, callModel, type ModelCall } from './call.ts'
-export { abandonOnAbort, type Clock, linkedTo, sleep, systemClock, type Timer } from './clock.ts'
 export { loadModel } from './load.ts'
 export { type CallParameters, callParameters } from './parameters.ts'
 export { scriptedModel } from './scripted.ts'

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type Behaviour, inOrder, type OpenAIServer, startOpenAIServer } from '../../../test/support/openai-server.ts'
 import { type ModelParameters, type ModelSpec, ProblemError } from '../../api/index.ts'
+import { systemClock } from '../../clock.ts'
 import type { LoadedModel } from '../registry/snapshot.ts'
 import { callModel } from './call.ts'
-import { systemClock } from './clock.ts'
 import { loadModel } from './load.ts'
 import { callParameters } from './parameters.ts'
 

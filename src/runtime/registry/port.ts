@@ -1,6 +1,7 @@
 import type {
   ApplyRequest,
   ApplyResponse,
+  BundleFiles,
   Definition,
   ItemResult,
   Owner,
@@ -9,7 +10,6 @@ import type {
   RuntimeEvent,
   RuntimeState,
 } from '../../api/index.ts'
-import type { BundleFiles } from '../files/bundle.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** A snapshot held by a run: the registry counts it as alive until `release`. */

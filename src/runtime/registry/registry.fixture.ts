@@ -2,7 +2,9 @@ import type { JSONValue, LanguageModelV4 } from '@ai-sdk/provider'
 import {
   type ApplyRequest,
   agentSpec,
+  type BundleFiles,
   type BundlePush,
+  bundleHash,
   type Definition,
   definitionRevision,
   itemIdOf,
@@ -12,7 +14,6 @@ import {
   settingsSpec,
   teamSpec,
 } from '../../api/index.ts'
-import { type BundleFiles, bundleHash } from '../files/bundle.ts'
 import type { LoadedBundle } from '../files/loaded.ts'
 import type { ToolSet } from '../tools/port.ts'
 import { Registry, type RegistryOptions } from './registry.ts'

@@ -1,6 +1,12 @@
 import { describe, expect, test } from '@jest/globals'
-import { applyResponse, definitionRevision, type RuntimeEvent, runtimeEvent, runtimeState } from '../../api/index.ts'
-import { bundleOf } from '../files/bundle.ts'
+import {
+  applyResponse,
+  bundleOf,
+  definitionRevision,
+  type RuntimeEvent,
+  runtimeEvent,
+  runtimeState,
+} from '../../api/index.ts'
 import {
   agent,
   FakeTools,

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import {
   type ApplyRequest,
   type ApplyResponse,
+  type BundleFiles,
   type BundlePush,
   type Definition,
   type DefinitionOf,
@@ -19,7 +20,6 @@ import {
   SETTINGS_ID,
   settingsSpec,
 } from '../../api/index.ts'
-import type { BundleFiles } from '../files/bundle.ts'
 import { BundleIntake } from './arrivals/bundle-intake.ts'
 import { type ModelLoader, type SecretValue, secretVersions } from './arrivals/load-models.ts'
 import {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { bundleOf } from '../files/bundle.ts'
+import { bundleOf } from '../../api/index.ts'
 import { agent, filesOf, makeRegistry, push, reasonOf, request, serving, team, V1, V2 } from './registry.fixture.ts'
 
 describe('push and mount', () => {

@@ -1,6 +1,6 @@
 import type { LanguageModelV4CallOptions } from '@ai-sdk/provider'
 import { describe, expect, test } from '@jest/globals'
-import { createVirtualClock } from '../models/clock.fixture.ts'
+import { createVirtualClock } from '../../clock.fixture.ts'
 import { type TestModel, type TestTurn, testModel, turns } from '../models/model.fixture.ts'
 import { runAgent } from './agent.ts'
 import type { RunEvent } from './events.ts'

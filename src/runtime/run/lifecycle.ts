@@ -1,6 +1,6 @@
 import type { JSONValue } from '@ai-sdk/provider'
 import { type Problem, ProblemError, problemOf } from '../../api/index.ts'
-import { linkedTo } from '../models/index.ts'
+import { linkedTo } from '../../clock.ts'
 import type { LoadedModel } from '../registry/snapshot.ts'
 import type { RunContext } from './context.ts'
 import type { RunEvent, RunResult } from './events.ts'

@@ -6,7 +6,8 @@ import type {
   LanguageModelV4ToolResultPart,
 } from '@ai-sdk/provider'
 import { type AgentSpec, ProblemError } from '../../api/index.ts'
-import { type CallParameters, callModel, linkedTo, type ModelCall } from '../models/index.ts'
+import { linkedTo } from '../../clock.ts'
+import { type CallParameters, callModel, type ModelCall } from '../models/index.ts'
 import type { LoadedModel } from '../registry/snapshot.ts'
 import type { SessionMessage } from '../storage/index.ts'
 import type { RunContext } from './context.ts'

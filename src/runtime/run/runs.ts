@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { problemOf } from '../../api/index.ts'
-import { CALL_LIMITS, type CallPolicy, type Clock, systemClock } from '../models/index.ts'
+import { type Clock, systemClock } from '../../clock.ts'
+import { CALL_LIMITS, type CallPolicy } from '../models/index.ts'
 import type { Pinned, SnapshotSource } from '../registry/port.ts'
 import type { SessionKey, SessionStore } from '../storage/index.ts'
 import { runTeam } from '../team/index.ts'

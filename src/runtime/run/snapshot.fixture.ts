@@ -7,8 +7,9 @@ import {
   ProblemError,
   settingsSpec,
 } from '../../api/index.ts'
+import { type Clock, systemClock } from '../../clock.ts'
 import type { LoadedBundle } from '../files/loaded.ts'
-import { type CallPolicy, type Clock, loadModel, systemClock } from '../models/index.ts'
+import { type CallPolicy, loadModel } from '../models/index.ts'
 import type { Pinned, SnapshotSource } from '../registry/port.ts'
 import type { ActiveItem, LoadedModel, ServedTool, Snapshot } from '../registry/snapshot.ts'
 import type { ToolCallContext, ToolSet } from '../tools/port.ts'

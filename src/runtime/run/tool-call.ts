@@ -1,6 +1,7 @@
 import type { JSONObject, JSONSchema7, JSONValue, LanguageModelV4ToolCall } from '@ai-sdk/provider'
 import { type Problem, ProblemError } from '../../api/index.ts'
-import { abandonOnAbort, type Clock, linkedTo, parseArguments } from '../models/index.ts'
+import { abandonOnAbort, type Clock, linkedTo } from '../../clock.ts'
+import { parseArguments } from '../models/index.ts'
 import type { ServedTool } from '../registry/snapshot.ts'
 import type { ToolCallContext } from '../tools/port.ts'
 import { type RunContext, runChild } from './context.ts'

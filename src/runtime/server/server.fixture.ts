@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { JSONObject } from '@ai-sdk/provider'
 import {
+  bundleOf,
   type Definition,
   type DefinitionKind,
   definition,
@@ -13,7 +14,6 @@ import {
   type RunnablePlural,
 } from '../../api/index.ts'
 import type { Log, LogFields } from '../../log.ts'
-import { bundleOf } from '../files/bundle.ts'
 import type { LoadedBundle } from '../files/loaded.ts'
 import type { DynamicItems, Pinned, SnapshotSource } from '../registry/port.ts'
 import type { ActiveItem, LoadedModel, ServedTool, Snapshot } from '../registry/snapshot.ts'

@@ -1,5 +1,4 @@
-import { ProblemError } from '../../api/index.ts'
-import type { BundleFiles } from '../files/bundle.ts'
+import { type BundleFiles, ProblemError } from '../../api/index.ts'
 import { textOf } from '../files/text.ts'
 import type { CompiledModule } from './compile.ts'
 import { atImport, resolveImport, type Target } from './resolve.ts'

@@ -1,5 +1,5 @@
 import type { JSONObject, JSONSchema7, JSONValue } from '@ai-sdk/provider'
-import type { BundleFiles } from '../files/bundle.ts'
+import type { BundleFiles } from '../../api/index.ts'
 
 /** A tool as its file declares it. `parameters` is JSON Schema, also where the file gave zod. */
 export type ToolDescription = {

@@ -1,6 +1,5 @@
 import { inspect } from 'node:util'
-import { ProblemError } from '../../api/index.ts'
-import type { BundleFiles } from '../files/bundle.ts'
+import { type BundleFiles, ProblemError } from '../../api/index.ts'
 import { textOf } from '../files/text.ts'
 import { HEADER_LINES, type Locate, locator, moduleUrl } from './compile.ts'
 

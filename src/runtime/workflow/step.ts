@@ -1,6 +1,6 @@
 import type { JSONObject, JSONValue } from '@ai-sdk/provider'
 import { type ExpressionScope, evaluate, ProblemError, type WorkflowStep } from '../../api/index.ts'
-import { linkedTo } from '../models/index.ts'
+import { linkedTo } from '../../clock.ts'
 import { type RunContext, runChild } from '../run/context.ts'
 import type { RunEvent } from '../run/events.ts'
 import { failureIn } from '../run/lifecycle.ts'

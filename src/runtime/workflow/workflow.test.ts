@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { createVirtualClock } from '../models/clock.fixture.ts'
+import { createVirtualClock } from '../../clock.fixture.ts'
 import { type TestTurn, testModel } from '../models/model.fixture.ts'
 import type { RunEvent } from '../run/events.ts'
 import { createRuns } from '../run/runs.ts'

@@ -1,5 +1,5 @@
 import { type Problem, ProblemError, type WorkflowStep } from '../../api/index.ts'
-import { linkedTo } from '../models/index.ts'
+import { linkedTo } from '../../clock.ts'
 import type { RunContext } from '../run/context.ts'
 import type { RunEvent, RunResult } from '../run/events.ts'
 import { type Answer, cancelled, lifecycle } from '../run/lifecycle.ts'

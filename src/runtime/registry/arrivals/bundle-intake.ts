@@ -1,4 +1,4 @@
-import type { BundleFiles } from '../../files/bundle.ts'
+import type { BundleFiles } from '../../../api/index.ts'
 import { type ChannelState, decide, emptyChannels, mount, operatorCall, push } from '../../files/channels.ts'
 
 type Entry = {

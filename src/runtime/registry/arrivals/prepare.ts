@@ -1,6 +1,8 @@
 import {
   type ApplyRequest,
+  type BundleFiles,
   type BundlePush,
+  bundleOf,
   type Definition,
   type DefinitionOf,
   definition,
@@ -11,7 +13,6 @@ import {
   problemOf,
   problemOfIssues,
 } from '../../../api/index.ts'
-import { type BundleFiles, bundleOf } from '../../files/bundle.ts'
 import type { LoadedBundle } from '../../files/loaded.ts'
 import type { Arrival } from '../core.ts'
 import { bundleUnit, bundleUnitId, itemUnit, settingsUnit } from '../plan/served.ts'

@@ -1,7 +1,7 @@
 import { type RequestHandler, Router } from 'express'
 import { z } from 'zod'
 import { ProblemError, problemOfIssues } from '../../../api/index.ts'
-import { systemClock } from '../../models/index.ts'
+import { systemClock } from '../../../clock.ts'
 import type { SnapshotSource } from '../../registry/port.ts'
 import { callWithin } from '../../run/index.ts'
 import type { ToolDescription } from '../../tools/port.ts'

@@ -1,4 +1,5 @@
-import { hashJson, hashText } from '../../api/index.ts'
+import type { BundlePush } from './management.ts'
+import { hashJson, hashText } from './revision.ts'
 
 /**
  * A bundle as it was read: the files of one ConfigMap or directory at one moment. Taken or refused as a whole.
@@ -22,3 +23,13 @@ export const bundleOf = (name: string, files: ReadonlyMap<string, Uint8Array>): 
   hash: bundleHash(files),
   files,
 })
+
+/** A bundle as it travels: text as it is, anything else in base64. */
+export function pushOf({ hash, files }: BundleFiles): BundlePush {
+  return { hash, files: Object.fromEntries([...files].map(([path, content]) => [path, encode(content)])) }
+}
+
+function encode(content: Uint8Array): { text: string } | { base64: string } {
+  const text = Buffer.from(content).toString()
+  return Buffer.from(text).equals(content) ? { text } : { base64: Buffer.from(content).toString('base64') }
+}
