@@ -5,22 +5,33 @@ import { type Bench, type Context, ROOT } from './lib/bench.ts'
 import { machine } from './lib/machine.ts'
 import { Processes } from './lib/processes.ts'
 import { isMet, markdown, type Result, withSection } from './lib/report.ts'
+import { benchOperator } from './operator/operator.ts'
+import { benchPropagation } from './propagation/propagation.ts'
 import { benchReload } from './reload/reload.ts'
 import { benchRuns } from './runs/runs.ts'
 import { benchStart } from './start/start.ts'
 
-const BENCHES: Readonly<Record<string, Bench>> = { reload: benchReload, runs: benchRuns, start: benchStart }
+const BENCHES: Readonly<Record<string, Bench>> = {
+  propagation: benchPropagation,
+  operator: benchOperator,
+  reload: benchReload,
+  runs: benchRuns,
+  start: benchStart,
+}
 
 const HELP = `Measures this checkout and writes bench/results/NAME.json and the tables of docs/benchmarks.md.
 
-  npm run bench [-- [NAME...] [--rounds N] [--quick] [--profile DIR]]
+  npm run bench [-- [NAME...] [--rounds N] [--quick] [--only PART] [--profile DIR]]
 
+  propagation    how soon a change in the API server is served by three runtimes
+  operator       cold start beside a twin on controller-runtime, writes, memory, restarts
   reload         how soon a saved prompt or tool serves in dev mode; that a bad one never does
   runs           what a run costs over its model's own time, and how many one core serves, beside AgentOS
   start          time to the first answer, idle memory, and 1,000 agents added and removed
 
   --rounds N     how often each contender is measured, in turn (default 5)
   --quick        few of everything and one round, to see that it works; writes nothing
+  --only PART    operator: one part, such as "cold start"; writes nothing
   --profile DIR  runs: keeps a CPU profile of the runtime in DIR
 
   npm run bench -- runs --rounds 7
@@ -33,6 +44,7 @@ type Options = {
   readonly names: readonly string[]
   readonly rounds: number
   readonly quick: boolean
+  readonly only: string | undefined
   readonly profileDir: string | undefined
 }
 
@@ -44,6 +56,7 @@ function readOptions(args: readonly string[]): Options | undefined {
     options: {
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
       profile: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -54,7 +67,7 @@ function readOptions(args: readonly string[]): Options | undefined {
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be a whole number from 1')
   const names = positionals.length === 0 ? Object.keys(BENCHES) : positionals
-  return { names, rounds, quick: values.quick, profileDir: values.profile }
+  return { names, rounds, quick: values.quick, only: values.only, profileDir: values.profile }
 }
 
 function benchOf(name: string): Bench {
@@ -63,10 +76,10 @@ function benchOf(name: string): Bench {
   return bench
 }
 
-async function runBench(name: string, { rounds, quick, profileDir }: Options): Promise<Result> {
+async function runBench(name: string, { rounds, quick, only, profileDir }: Options): Promise<Result> {
   await using processes = new Processes()
   const say = (line: string): void => void process.stderr.write(`${line}\n`)
-  const context: Context = { processes, rounds, quick, profileDir, say }
+  const context: Context = { processes, rounds, quick, only, profileDir, say }
   const report = await benchOf(name)(context)
   return { bench: name, measuredAt: new Date().toISOString(), machine: machine(), rounds, ...report }
 }
@@ -103,7 +116,7 @@ async function runOne(name: string, options: Options): Promise<boolean> {
   try {
     const result = await runBench(name, options)
     process.stdout.write(`\n## ${name}\n\n${markdown(result)}\n`)
-    if (!options.quick) await write(result)
+    if (!options.quick && options.only === undefined) await write(result)
     return result.targets.every(isMet)
   } catch (error) {
     process.stderr.write(`${name} failed: ${error instanceof Error ? error.stack : String(error)}\n`)

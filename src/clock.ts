@@ -9,12 +9,15 @@ export type Timer = {
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number
+  /** Milliseconds since some moment; never jumps, whatever is done to the wall clock. For durations. */
+  monotonic(): number
   /** Calls back once, `ms` milliseconds after the start or the last refresh. */
   timer(ms: number, callback: () => void): Timer
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   timer: (ms, callback) => {
     const timeout = setTimeout(callback, ms)
     return {

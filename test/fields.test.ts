@@ -378,6 +378,20 @@ const PROOFS: Record<string, () => Promise<unknown>> = {
 
 // Fields that the runtime never sees: what they name is resolved before, and their proofs stand where that is done.
 const ELSEWHERE: Record<string, string> = {
+  'AgentRuntime adopt': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime adopt.selector': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime adopt.selector.matchLabels': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime adopt.port': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime adopt.tokenSecretRef': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime adopt.tokenSecretRef.name': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime adopt.tokenSecretRef.key': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime adopt.caSecretRef': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime adopt.caSecretRef.name': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime adopt.caSecretRef.key': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime adopt.serverName': 'test/api/operator.test.ts › adopt',
+  'AgentRuntime bundleSelector': 'test/api/operator.test.ts › bundleSelector',
+  'AgentRuntime bundleSelector.matchLabels': 'test/api/operator.test.ts › bundleSelector',
+  'AgentRuntime bundleSelector.allowTools': 'test/api/operator.test.ts › bundleSelector',
   'Agent runtime': 'src/operator/compile/compile.test.ts › passes over other kinds and what belongs to another runtime',
   'AgentRuntime bundles[].configMap':
     'src/dev/session.test.ts › a bundle comes from a ConfigMap manifest of the name that the settings give',

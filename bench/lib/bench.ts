@@ -8,6 +8,8 @@ export type Context = {
   readonly rounds: number
   /** Few of everything: to see that it works. */
   readonly quick: boolean
+  /** The one part of a bench that is wanted, where it has parts. */
+  readonly only: string | undefined
   /** Where to keep CPU profiles of the runtime under load, when they are wanted. */
   readonly profileDir: string | undefined
   /** Tells a person how far it is. */

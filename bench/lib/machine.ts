@@ -49,6 +49,10 @@ export function cpuMs(pid: number): number {
 export const residentMb = (pid: number): number =>
   (Number(/^VmRSS:\s+(\d+) kB/m.exec(procFile(pid, 'status'))?.[1]) * 1024) / 1e6
 
+/** The most that it was so far. */
+export const peakResidentMb = (pid: number): number =>
+  (Number(/^VmHWM:\s+(\d+) kB/m.exec(procFile(pid, 'status'))?.[1]) * 1024) / 1e6
+
 function procFile(pid: number, name: string): string {
   return platform() === 'linux' ? readFileSync(`/proc/${pid}/${name}`, 'utf8') : ''
 }

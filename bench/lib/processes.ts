@@ -18,6 +18,8 @@ export type Child = {
   readonly signal: (name: NodeJS.Signals) => void
   /** Rejects with what it has written when it ends before `task` does. */
   readonly whileAlive: <T>(task: Promise<T>) => Promise<T>
+  /** Resolves when it has ended: its exit code, undefined where a signal ended it. */
+  readonly exitCode: Promise<number | undefined>
   /** Asks it to end, and makes it after 10 s. */
   readonly stop: () => Promise<void>
 }
@@ -61,7 +63,8 @@ function childOf(child: ChildProcess, pid: number, title: string): Child {
       output = (output + text).slice(-100_000)
     })
   }
-  const ended = once(child, 'exit').then(([code, signal]) => {
+  const exited = once(child, 'exit')
+  const ended = exited.then(([code, signal]) => {
     throw new Error(`${title} ended (${signal ?? code}):\n${output}`)
   })
   ended.catch(() => undefined)
@@ -70,6 +73,7 @@ function childOf(child: ChildProcess, pid: number, title: string): Child {
     output: () => output,
     signal: (name) => void process.kill(pid, name),
     whileAlive: (task) => Promise.race([task, ended]),
+    exitCode: exited.then(([code]) => code ?? undefined),
     stop: () => stop(child),
   }
 }

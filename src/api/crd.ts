@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { COLUMNS } from './columns.ts'
 import { API_VERSION } from './kinds/common.ts'
 import { KINDS, type Kind } from './kinds/resource.ts'
 
@@ -8,8 +9,8 @@ const PRESERVE = 'x-kubernetes-preserve-unknown-fields'
 const NOT_STRUCTURAL = ['$schema', '$defs', 'additionalProperties', 'propertyNames', 'id']
 
 /**
- * Turns zod's JSON Schema into the structural form that Kubernetes takes: no references, no `additionalProperties`
- * beside `properties`, integers with a format.
+ * Turns zod's JSON Schema into the structural form that Kubernetes takes: no references, `additionalProperties` only
+ * as the schema of a map's values, integers with a format.
  * https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
  */
 export function structural(node: Node): Node {
@@ -17,6 +18,9 @@ export function structural(node: Node): Node {
   const kept = Object.entries(node).filter(([key]) => !NOT_STRUCTURAL.includes(key))
   const out = Object.fromEntries(kept.map(([key, value]) => [key, structuralField(key, value)]))
   if (out.type === 'integer') Object.assign(out, integerBounds(node))
+  const { additionalProperties: values } = node
+  if (node.properties === undefined && typeof values === 'object' && values !== null)
+    out.additionalProperties = structural(values as Node)
   return out
 }
 
@@ -43,9 +47,8 @@ const integerBounds = ({ maximum }: Node): Node => ({
 
 /** The CustomResourceDefinition of a kind, as an object ready to be written as YAML. */
 export function crdOf(kind: Kind): Node {
-  const { plural, shortNames, spec, name } = KINDS[kind]
+  const { plural, shortNames } = KINDS[kind]
   const [group, version] = API_VERSION.split('/')
-  const specSchema = structural(z.toJSONSchema(spec, { io: 'input', unrepresentable: 'any' }) as Node)
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
@@ -66,26 +69,36 @@ export function crdOf(kind: Kind): Node {
           name: version,
           served: true,
           storage: true,
-          schema: {
-            openAPIV3Schema: {
-              type: 'object',
-              required: ['spec'],
-              properties: {
-                apiVersion: { type: 'string' },
-                kind: { type: 'string' },
-                metadata: { type: 'object' },
-                spec: specSchema,
-              },
-              'x-kubernetes-validations': [
-                {
-                  rule: `size(self.metadata.name) <= ${name.max} && self.metadata.name.matches('${name.rule.source}')`,
-                  message: `metadata.name must be ${name.text}`,
-                },
-              ],
-            },
-          },
+          subresources: { status: {} },
+          additionalPrinterColumns: COLUMNS[kind],
+          schema: { openAPIV3Schema: schemaOf(kind) },
         },
       ],
     },
   }
 }
+
+function schemaOf(kind: Kind): Node {
+  const { spec, status, name, about } = KINDS[kind]
+  return {
+    type: 'object',
+    description: about,
+    required: ['spec'],
+    properties: {
+      apiVersion: { type: 'string', description: `Version of the schema: ${API_VERSION}` },
+      kind: { type: 'string', description: `Kind of the object: ${kind}` },
+      metadata: { type: 'object' },
+      spec: { ...toStructural(spec), description: 'What should be' },
+      status: { ...toStructural(status), description: 'What is, as the pods acknowledged it; written by the operator' },
+    },
+    'x-kubernetes-validations': [
+      {
+        rule: `size(self.metadata.name) <= ${name.max} && self.metadata.name.matches('${name.rule.source}')`,
+        message: `metadata.name must be ${name.text}`,
+      },
+    ],
+  }
+}
+
+const toStructural = (schema: z.ZodType): Node =>
+  structural(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Node)

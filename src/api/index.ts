@@ -24,12 +24,14 @@ export {
 } from './expression.ts'
 export { type AgentSpec, agentSpec, type PromptReference } from './kinds/agent.ts'
 export {
+  type AdoptSpec,
+  type BundleSelector,
   type ModelSpec,
   type ScriptEntry,
   type SecretKeyRef,
   settingsSpec,
 } from './kinds/agent-runtime.ts'
-export { API_VERSION, type ModelParameters } from './kinds/common.ts'
+export { API_VERSION, MAX_LIST, type ModelParameters } from './kinds/common.ts'
 export {
   isKind,
   KINDS,
@@ -58,6 +60,7 @@ export {
   runtimeState,
   secretId,
 } from './management.ts'
+export { CALL_REFUSALS, managementOpenApi } from './openapi.ts'
 export {
   formatPath,
   type Problem,
@@ -67,5 +70,25 @@ export {
   problemsOfIssues,
   REASONS,
   type Reason,
+  STATE_REASONS,
+  type StateReason,
 } from './reason.ts'
 export { digestOf, hashJson, hashText, revisionOf } from './revision.ts'
+export { type FileRole, type Role, roleOf } from './roles.ts'
+export {
+  type BundleStatus,
+  CONDITION_TYPES,
+  type Condition,
+  type Failure,
+  type ItemStatus,
+  itemStatus,
+  MAX_FAILURES,
+  MAX_STATUS_BUNDLES,
+  MAX_STATUS_MESSAGE,
+  MAX_STATUS_PODS,
+  type PodStatus,
+  type RuntimeStatus,
+  runtimeStatus,
+  SHORT_REVISION,
+  type StatusConditionType,
+} from './status.ts'

@@ -16,7 +16,11 @@ export type Owner = z.output<typeof owner>
 export const outcome = z.enum(['activated', 'unchanged', 'checked', 'rejected', 'pending'])
 export type Outcome = z.output<typeof outcome>
 
-const active = z.strictObject({ revision: hash, digest: hash })
+const active = z.strictObject({
+  revision: hash,
+  digest: hash,
+  bundles: z.array(dnsLabel()).optional().describe('Bundles whose files it uses, where it uses any'),
+})
 const candidate = z.strictObject({
   revision: hash.optional().describe('Absent for a removal that waits'),
   outcome,
@@ -35,29 +39,34 @@ export const bundleState = z.strictObject({
   active: hash.optional(),
   candidate: z
     .strictObject({
-      hash: hash.optional().describe('Absent when the files could not be read'),
+      hash: hash.optional().describe('Absent when the files could not be read, or for a removal that waits'),
       outcome,
       error: problem.optional(),
     })
     .optional(),
-  mount: hash.optional(),
+  mount: hash.optional().describe('What its mounted directory shows, where it has one'),
 })
 export type BundleState = z.output<typeof bundleState>
+
+/** `bootId/seq`: the number counts a process's events from 1 without gaps; 0 stands for none yet. */
+const eventId = z.string().min(3).max(128)
 
 const itemStats = z.strictObject({ runs: z.int().nonnegative(), errors: z.int().nonnegative() })
 
 /** Answer of `GET state`. */
 export const runtimeState = z.strictObject({
   protocol: z.strictObject({ min: z.int(), max: z.int() }),
-  bootId: z.string(),
-  podUid: z.string().optional(),
-  claimedBy: z.string().optional(),
-  fence: z.int().nonnegative(),
+  bootId: z.string().describe('Of this process: another one after a restart'),
+  podUid: z.string().optional().describe('UID of the pod that it runs in, where it was told'),
+  claimedBy: z.string().optional().describe('Absent while nobody has claimed it'),
+  fence: z.int().nonnegative().describe('The highest that a call has brought; 0 before the first'),
   snapshot: z.string().describe('Changes with every swap'),
-  complete: z.boolean(),
+  lastEventId: eventId.describe('The last event that this state holds: events after it make the next state'),
+  complete: z.boolean().describe('A whole sync has been processed and each of its items serves, waits or was refused'),
   items: z.record(itemId, itemState),
   bundles: z.record(dnsLabel(), bundleState),
   secrets: z.record(z.string(), z.string()).describe('secret/key → version'),
+  pins: z.record(dnsLabel(), hash).describe('Bundles that are held at a hash, whatever their mount shows'),
   tools: z.array(z.string()).describe('Served tools as bundle/name'),
   stats: z.record(hash, itemStats).describe('By digest'),
 })
@@ -93,7 +102,9 @@ export const applyRequest = z.strictObject({
       secrets: z.array(z.string()).default([]),
     })
     .default({ items: [], bundles: [], secrets: [] }),
-  complete: z.strictObject({ expected: z.int().nonnegative() }).optional(),
+  pins: z.record(dnsLabel(), hash).optional().describe('Replaces all pins'),
+  complete: z.strictObject({ expected: z.int().nonnegative() }).optional().describe('This call ends a whole sync'),
+  release: z.literal(true).optional().describe('Gives the claim up once the call is done, so that another may claim'),
 })
 export type ApplyRequest = z.output<typeof applyRequest>
 
@@ -107,30 +118,40 @@ export type ItemResult = z.output<typeof itemResult>
 
 export const applyResponse = z.strictObject({
   snapshot: z.string(),
+  lastEventId: eventId.describe('The last event of this call, or the last before it when it changed nothing'),
+  complete: z.boolean(),
   items: z.record(itemId, itemResult),
   bundles: z.record(dnsLabel(), itemResult),
 })
 export type ApplyResponse = z.output<typeof applyResponse>
 
-/** What `GET events` streams. `id` is `bootId/seq`, without gaps; an id the runtime no longer knows yields `reset`. */
+const event = { id: eventId }
+
+/**
+ * What `GET events` streams. An id the runtime no longer knows yields `reset`, after which the state has to be read.
+ * State and events tell the same: a state, and the item and bundle states of every event after its `lastEventId`, is
+ * the state now. `activated`: what serves changed; `rejected`: what waits or was refused changed, what serves did not.
+ */
 export const runtimeEvent = z.discriminatedUnion('type', [
-  z.strictObject({ id: z.string(), type: z.literal('reset') }),
+  z.strictObject({ ...event, type: z.literal('reset') }),
   z.strictObject({
-    id: z.string(),
+    ...event,
     type: z.literal('activated'),
     item: itemId,
-    revision: hash.optional().describe('Absent when the item was removed'),
-    digest: hash.optional(),
+    state: itemState.optional().describe('Absent when the item is gone'),
   }),
   z.strictObject({
-    id: z.string(),
+    ...event,
     type: z.literal('rejected'),
     item: itemId,
-    outcome: z.enum(['rejected', 'pending']),
-    revision: hash,
-    error: problem,
+    state: itemState.optional().describe('Absent when nothing waits any more and nothing serves'),
   }),
-  z.strictObject({ id: z.string(), type: z.literal('bundle'), bundle: dnsLabel(), state: bundleState }),
-  z.strictObject({ id: z.string(), type: z.literal('stats'), stats: z.record(hash, itemStats) }),
+  z.strictObject({
+    ...event,
+    type: z.literal('bundle'),
+    bundle: dnsLabel(),
+    state: bundleState.optional().describe('Absent when the bundle is gone'),
+  }),
+  z.strictObject({ ...event, type: z.literal('stats'), stats: z.record(hash, itemStats) }),
 ])
 export type RuntimeEvent = z.output<typeof runtimeEvent>

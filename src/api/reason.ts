@@ -37,6 +37,7 @@ export const REASONS = {
   AgentNotFound: { condition: 'Ready', retry: true, status: 422 },
   WorkflowNotFound: { condition: 'Ready', retry: true, status: 422 },
   TeamNotFound: { condition: 'Ready', retry: true, status: 422 },
+  ConfigMapNotFound: { condition: 'Ready', retry: true, status: 422 },
   StillReferenced: { condition: 'Ready', retry: true, status: 409 },
   // Files of a bundle.
   DirectoryNotFound: { condition: 'Ready', retry: true, status: 422 },
@@ -54,8 +55,17 @@ export const REASONS = {
   IncludeNotFound: { condition: 'Ready', retry: false, status: 422 },
   IncludeCycle: { condition: 'Ready', retry: false, status: 422 },
   PromptTooLarge: { condition: 'Ready', retry: false, status: 422 },
+  ToolsNotAllowed: { condition: 'Ready', retry: false, status: 422 },
   ModelLoadFailed: { condition: 'Ready', retry: false, status: 422 },
+  // The pods of a runtime.
+  PodsNotFound: { condition: 'Ready', retry: true, status: 502 },
+  PodsNotReady: { condition: 'Ready', retry: true, status: 502 },
+  PodsClaimed: { condition: 'Ready', retry: true, status: 409 },
   // The management protocol.
+  Unauthorized: { condition: 'Ready', retry: true, status: 401 },
+  ProtocolMismatch: { condition: 'Ready', retry: true, status: 502 },
+  FenceAhead: { condition: 'Ready', retry: true, status: 409 },
+  Pinned: { condition: 'Ready', retry: true, status: 409 },
   RuntimeUnreachable: { condition: 'Ready', retry: true, status: 502 },
   StaleFence: { condition: 'Ready', retry: true, status: 409 },
   WrongTarget: { condition: 'Ready', retry: true, status: 409 },
@@ -63,6 +73,7 @@ export const REASONS = {
   SnapshotMoved: { condition: 'Ready', retry: true, status: 412 },
   OwnedByOther: { condition: 'Ready', retry: false, status: 409 },
   Superseded: { condition: 'Ready', retry: true, status: 409 },
+  InternalError: { condition: 'Ready', retry: true, status: 500 },
   RevisionMismatch: { condition: 'Ready', retry: false, status: 422 },
   // Runs and calls.
   InvalidArguments: { condition: 'Ready', retry: false, status: 422 },
@@ -77,6 +88,10 @@ export const REASONS = {
   RunCancelled: { condition: 'Ready', retry: false, status: 499 },
 } as const satisfies Record<string, Row>
 export type Reason = keyof typeof REASONS
+
+/** Reasons of conditions that tell a state and no problem. */
+export const STATE_REASONS = ['Accepted', 'Served', 'Syncing', 'NotServed'] as const
+export type StateReason = (typeof STATE_REASONS)[number]
 
 export const reason = z.enum(Object.keys(REASONS) as [Reason, ...Reason[]])
 

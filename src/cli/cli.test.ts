@@ -37,7 +37,7 @@ describe('the command line', () => {
     expect(code).toBe(1)
   })
 
-  test.each(['dev', 'runtime', 'chat', 'validate', 'crds'])(
+  test.each(['dev', 'runtime', 'chat', 'validate', 'crds', 'conformance'])(
     '%s --help has an example',
     async (command) => {
       const { code, stdout } = await runHere([command, '--help'])

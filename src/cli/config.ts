@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { LOG_LEVELS } from '../log.ts'
 
 /** Environment variables. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -37,16 +38,24 @@ const listening = { port: port.default(7777), host: text.default('127.0.0.1'), m
 export const devConfig = z.object({ ...listening, once: flag.default(false) })
 export type DevConfig = z.output<typeof devConfig>
 
-export const runtimeConfig = z.object({
-  ...listening,
-  bundle: list.default([]).transform((entries, context) => entries.map((entry) => parseBundle(entry, context))),
-  definitions: text.optional(),
-  authKeyFile: text.optional(),
-  insecureNoAuth: flag.default(false),
-  isolation: z
-    .enum(['none'], 'is not there yet but for "none": leave it out, or write --isolation none')
-    .default('none'),
-})
+export const runtimeConfig = z
+  .object({
+    ...listening,
+    bundle: list.default([]).transform((entries, context) => entries.map((entry) => parseBundle(entry, context))),
+    definitions: text.optional(),
+    authKeyFile: text.optional(),
+    insecureNoAuth: flag.default(false),
+    managementHost: text.optional(),
+    managementPort: port.optional(),
+    managementTokenFile: text.optional(),
+    managementCert: text.optional(),
+    managementKey: text.optional(),
+    podUid: text.optional(),
+    isolation: z
+      .enum(['none'], 'is not there yet but for "none": leave it out, or write --isolation none')
+      .default('none'),
+  })
+  .superRefine(checkManagement)
 export type RuntimeConfig = z.output<typeof runtimeConfig>
 
 export const chatConfig = z.object({
@@ -59,6 +68,79 @@ export const chatConfig = z.object({
   session: text.optional(),
 })
 export type ChatConfig = z.output<typeof chatConfig>
+
+const WORKERS = 'must be a whole number from 1 to 1000'
+const namespaceName = z
+  .string()
+  .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must name namespaces, separated by commas')
+
+export const operatorConfig = z.object({
+  kubeconfig: text.optional(),
+  context: text.optional(),
+  namespaces: list.default([]).pipe(z.array(namespaceName)),
+  metricsHost: text.default('0.0.0.0'),
+  metricsPort: port.default(8080),
+  workers: z.coerce.number(WORKERS).pipe(z.int(WORKERS).min(1, WORKERS).max(1000, WORKERS)).default(20),
+  leaderElection: flag.default(true),
+  leaseNamespace: namespaceName.optional(),
+  logLevel: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
+})
+export type OperatorConfig = z.output<typeof operatorConfig>
+
+/** What a cluster gives to the processes of its pods. */
+export type PodEnvironment = {
+  readonly serviceHost: string | undefined
+  readonly servicePort: string | undefined
+  /** Files that KUBECONFIG names. */
+  readonly kubeconfig: string | undefined
+  readonly home: string | undefined
+  readonly hostname: string | undefined
+}
+
+export const podEnvironment = (environment: Environment): PodEnvironment => ({
+  serviceHost: environment.KUBERNETES_SERVICE_HOST,
+  servicePort: environment.KUBERNETES_SERVICE_PORT,
+  kubeconfig: environment.KUBECONFIG,
+  home: environment.HOME,
+  hostname: environment.HOSTNAME,
+})
+
+type ManagementFlags = {
+  readonly definitions?: string | undefined
+  readonly managementHost?: string | undefined
+  readonly managementPort?: number | undefined
+  readonly managementTokenFile?: string | undefined
+  readonly managementCert?: string | undefined
+  readonly managementKey?: string | undefined
+}
+
+/** The management protocol is served exactly when it has a token; then the items come from the operator. */
+function checkManagement(flags: ManagementFlags, context: z.RefinementCtx): void {
+  const refuse = (field: keyof ManagementFlags, message: string): void =>
+    context.addIssue({ code: 'custom', path: [field], message })
+  if (flags.managementTokenFile === undefined) {
+    for (const field of ['managementHost', 'managementPort', 'managementCert', 'managementKey'] as const)
+      if (flags[field] !== undefined)
+        refuse(field, 'needs --management-token-file: without a token the management protocol is not served')
+    return
+  }
+  if (flags.definitions !== undefined)
+    refuse('definitions', 'cannot be given with --management-token-file: then the operator brings the items')
+  if (flags.managementCert !== undefined && flags.managementKey === undefined)
+    refuse('managementCert', 'needs --management-key, the key of the certificate')
+  if (flags.managementKey !== undefined && flags.managementCert === undefined)
+    refuse('managementKey', 'needs --management-cert, the certificate of the key')
+}
+
+export const conformanceConfig = z.object({
+  url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).default('http://127.0.0.1:7778'),
+  tokenFile: text.optional(),
+  caFile: text.optional(),
+  serverName: text.optional(),
+  force: flag.default(false),
+  json: flag.default(false),
+})
+export type ConformanceConfig = z.output<typeof conformanceConfig>
 
 function parseBundle(entry: string, context: z.RefinementCtx): { name: string; directory: string } {
   const match = /^([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)=(.+)$/.exec(entry)

@@ -1,13 +1,24 @@
 import { type DirectoryBundle, formatProblem, formatReport, type Session, startSession } from '../dev/index.ts'
-import { createLog } from '../log.ts'
+import { createLog, type Log } from '../log.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
 import { toolClashes } from '../runtime/registry/index.ts'
 import type { Runs } from '../runtime/run/index.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
-import { type Auth, createApp, createHealthApp, type Readiness, type Serving, serve } from '../runtime/server/index.ts'
+import {
+  type Auth,
+  createApp,
+  createHealthApp,
+  createManagementApp,
+  type Readiness,
+  type Serving,
+  serve,
+  type TlsFiles,
+  type TokenSource,
+} from '../runtime/server/index.ts'
 import { createInThreadHost } from '../runtime/tools/index.ts'
 import { version } from './files.ts'
 import { hasColor, type Io, plural } from './io.ts'
+import { startManaged } from './managed.ts'
 import { logStrayErrors } from './process-events.ts'
 
 /** A runtime in this process and the session that keeps it loaded. */
@@ -34,6 +45,35 @@ export async function load({ manifests, bundles }: Sources, io: Io, signal: Abor
   return { runtime, session, metrics }
 }
 
+export type ManagedSources = { readonly bundles: readonly DirectoryBundle[]; readonly podUid?: string | undefined }
+
+/** A runtime with its mounted directories, and everything else left to an operator. */
+export async function loadManaged({ bundles, podUid }: ManagedSources, signal: AbortSignal): Promise<Loaded> {
+  const metrics = createMetrics()
+  const mounts = bundles.map(({ name }) => name)
+  const runtime = createRuntime({ host: createInThreadHost(), metrics, mounts, podUid }, signal)
+  return { runtime, session: await startManaged(runtime.registry, bundles, signal), metrics }
+}
+
+const serverLog = (io: Io): Log =>
+  createLog({ level: 'warn', format: io.stderr.isTTY === true ? 'pretty' : 'json', destination: io.stderr })
+
+export type ManagementOptions = {
+  readonly host: string
+  readonly port: number
+  readonly token: TokenSource
+  readonly tls: TlsFiles | undefined
+  readonly io: Io
+  readonly signal: AbortSignal
+}
+
+/** Serves the management protocol. Ends with the signal. */
+export function serveManagement({ runtime }: Loaded, options: ManagementOptions): Promise<Serving> {
+  const { host, port, token, tls, io, signal } = options
+  const app = createManagementApp({ management: runtime.registry, token, log: serverLog(io), signal })
+  return serve({ app, host, port, signal, portFlag: '--management-port', tls })
+}
+
 export type ServeOptions = {
   readonly auth: Auth
   readonly io: Io
@@ -56,7 +96,7 @@ export async function serveBoth(
   { auth, io, signal, drainMs, dynamicApi }: ServeOptions,
 ): Promise<{ api: Serving; health: Serving }> {
   const { registry, runs } = runtime
-  const log = createLog({ level: 'warn', format: io.stderr.isTTY === true ? 'pretty' : 'json', destination: io.stderr })
+  const log = serverLog(io)
   logStrayErrors(log, signal)
   const app = createApp({
     snapshots: registry,
@@ -68,7 +108,7 @@ export async function serveBoth(
     onToolCall: ({ bundle, name }, result) => metrics.toolCalled(`${bundle}/${name}`, result),
   })
   const ready = (): Readiness => ({
-    ok: registry.state().complete,
+    ok: registry.complete,
     reasons: session.problems().map(({ what, reason }) => `${what}: ${reason}`),
   })
   const text = { contentType: metrics.contentType, text: runtime.metricsText }

@@ -1,5 +1,4 @@
-import { type BundleFiles, hashText } from '../api/index.ts'
-import { roleOf } from '../runtime/files/index.ts'
+import { type BundleFiles, hashText, roleOf } from '../api/index.ts'
 
 /** Versions that are kept of each bundle: the one that serves, and those on their way. */
 const KEPT = 4

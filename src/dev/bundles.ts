@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path'
 import { type BundleFiles, bundleOf } from '../api/index.ts'
 import type { KubeObject } from '../kube/types.ts'
-import { configMapFiles } from './source/config-data.ts'
+import { configMapFiles } from '../operator/index.ts'
 
 /** A directory whose files are a bundle. */
 export type DirectoryBundle = {

@@ -167,14 +167,16 @@ async function desiredOf(declared: Declared, plan: BundlePlan, { secrets }: Stat
     items: compiled.items,
     held,
     bundles: new Map([...plan.pushed].map(([name, bundle]) => [name, pushOf(bundle)])),
-    mounted: new Set(plan.mounted.keys()),
+    kept: new Set(plan.mounted.keys()),
+    pins: new Map(),
+    keptSecrets: new Set(),
     secrets: new Map(found.flatMap(([id, value]) => (value === undefined ? [] : [[id, value] as const]))),
   }
 }
 
 /** A runtime in this process as a target of a sync. */
 const inProcess = (management: Management): RuntimeTarget => ({
-  state: async () => management.state(),
+  state: async () => ({ type: 'state', state: management.state() }),
   apply: (request) => management.apply(request),
   events: (signal, lastEventId) => management.events(signal, lastEventId),
 })

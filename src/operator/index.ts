@@ -1,3 +1,5 @@
 export { compile, runtimeOf, unplaced } from './compile/compile.ts'
+export { configMapFiles } from './dependents/config-map.ts'
+export { type Operator, type OperatorOptions, type OperatorOutcome, startOperator } from './operator.ts'
 export type { Compiled, CompiledItem, Desired, ObjectRef, RuntimeTarget, SecretSource } from './ports.ts'
-export { difference, syncTarget } from './sync/sync.ts'
+export { syncTarget } from './sync/sync.ts'

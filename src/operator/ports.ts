@@ -2,8 +2,10 @@ import type {
   ApplyRequest,
   ApplyResponse,
   BundlePush,
+  BundleState,
   Definition,
   ItemId,
+  ItemState,
   Kind,
   Owner,
   Problem,
@@ -11,14 +13,23 @@ import type {
   RuntimeState,
   SecretKeyRef,
 } from '../api/index.ts'
+import type { ObjectName } from '../kube/types.ts'
 
 /** One runtime process, reached by the management protocol: in process, or a pod over the network. */
 export interface RuntimeTarget {
-  state(signal: AbortSignal): Promise<RuntimeState>
-  /** @throws ProblemError StaleFence, WrongTarget, Claimed, SnapshotMoved, RuntimeUnreachable */
+  /**
+   * @param etag of the state that the caller has; then the answer may be `unchanged`
+   * @throws ProblemError RuntimeUnreachable, Unauthorized, ProtocolMismatch
+   */
+  state(signal: AbortSignal, etag?: string): Promise<StateAnswer>
+  /** @throws ProblemError StaleFence, WrongTarget, Claimed, SnapshotMoved, RuntimeUnreachable, Unauthorized */
   apply(request: ApplyRequest, signal: AbortSignal): Promise<ApplyResponse>
   events(signal: AbortSignal, lastEventId?: string): AsyncIterable<RuntimeEvent>
 }
+
+export type StateAnswer =
+  | { readonly type: 'state'; readonly state: RuntimeState; readonly etag?: string | undefined }
+  | { readonly type: 'unchanged' }
 
 /** The value of a Secret's key and a version that changes with it. Undefined when it does not exist. */
 export interface SecretSource {
@@ -46,16 +57,81 @@ export type Compiled = {
   readonly secrets: readonly SecretKeyRef[]
 }
 
+export type PlacedItem = { readonly revision: string; readonly definition: Definition }
+
 /** What one target should hold after a sync. */
 export type Desired = {
   readonly owner: Owner
   readonly fence: number
   readonly claim: string
-  readonly items: ReadonlyMap<ItemId, { readonly revision: string; readonly definition: Definition }>
+  readonly items: ReadonlyMap<ItemId, PlacedItem>
   readonly held: ReadonlySet<ItemId>
-  /** Bundles to push; a bundle that the target mounts itself is not among them. */
+  /** Bundles to push. */
   readonly bundles: ReadonlyMap<string, BundlePush>
-  /** Bundles that the target holds by other means and that a sync leaves alone. */
-  readonly mounted: ReadonlySet<string>
+  /** Bundles that a sync leaves as they are. */
+  readonly kept: ReadonlySet<string>
+  /** Bundles that are held at a hash, whatever a mount shows. */
+  readonly pins: ReadonlyMap<string, string>
   readonly secrets: ReadonlyMap<string, { readonly version: string; readonly value: string }>
+  /** Secrets that a sync leaves as they are. */
+  readonly keptSecrets: ReadonlySet<string>
+}
+
+/** How a pod answers. */
+export type PodLink =
+  /** Its state has not been read yet, or not since it was lost. */
+  | { readonly type: 'connecting' }
+  | { readonly type: 'reachable' }
+  /** It did not answer in time, or not as the protocol says. */
+  | { readonly type: 'unreachable'; readonly problem: Problem }
+
+/** What a pod said of itself, kept up to date by its events. Item states that are alike are one object. */
+export type PodState = {
+  readonly bootId: string
+  readonly claimedBy: string | undefined
+  readonly fence: number
+  readonly complete: boolean
+  readonly items: ReadonlyMap<ItemId, ItemState>
+  readonly bundles: ReadonlyMap<string, BundleState>
+  readonly secrets: ReadonlyMap<string, string>
+  readonly pins: ReadonlyMap<string, string>
+}
+
+/** One pod of a runtime, as Kubernetes and the pod itself tell. */
+export type PodView = {
+  readonly name: string
+  readonly uid: string
+  /** Kubernetes' condition Ready. */
+  readonly isReady: boolean
+  readonly link: PodLink
+  /** The last state that was read; undefined before the first. */
+  readonly state: PodState | undefined
+}
+
+export type PodFailure = Problem & { readonly pod: string }
+
+/** What `check` found of a unit: no pod is given this revision, what serves goes on serving. */
+export type Verdict = { readonly revision: string; readonly failures: readonly PodFailure[] }
+
+/** A bundle as it should serve: `hash` is absent while its files are not there or cannot be used, `problem` says why. */
+export type BundleView = {
+  readonly configMap: string
+  readonly hash?: string | undefined
+  readonly problem?: Problem | undefined
+}
+
+/** What all reports of one AgentRuntime and of its items are made from. */
+export type RuntimeView = {
+  readonly name: ObjectName
+  /** Its pods. */
+  readonly pods: readonly PodView[]
+  /** Names of pods that it selects and that belong to an older AgentRuntime. */
+  readonly claimedPods: readonly string[]
+  /** Revision of the settings; undefined while the AgentRuntime is impossible as declared. */
+  readonly settings: string | undefined
+  readonly bundles: ReadonlyMap<string, BundleView>
+  /** By unit: an item's id, or `bundle/NAME`. */
+  readonly verdicts: ReadonlyMap<string, Verdict>
+  /** Why its pods cannot be called. */
+  readonly problem?: Problem | undefined
 }

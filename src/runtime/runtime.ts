@@ -12,6 +12,8 @@ export type RuntimeOptions = {
   readonly metrics: Metrics
   /** Names of mounted bundles in the order in which a tool name is looked up. */
   readonly mounts?: readonly string[]
+  /** UID of the pod that this process runs in. */
+  readonly podUid?: string | undefined
 }
 
 /** One runtime process: what it serves and what runs on it. */
@@ -32,9 +34,10 @@ const TICK_MS = 1_000
  * Puts a runtime together: registry, tool host, models, sessions in memory, runs. Nothing listens yet.
  * @param signal ends the runtime's own timer
  */
-export function createRuntime({ host, metrics, mounts = [] }: RuntimeOptions, signal: AbortSignal): Runtime {
+export function createRuntime({ host, metrics, mounts = [], podUid }: RuntimeOptions, signal: AbortSignal): Runtime {
   const registry = new Registry({
     mounts,
+    podUid,
     loadModel,
     loadBundle: (files, packages) => loadBundle(files, host, { packages, timeoutMs: BUNDLE_LOAD_MS }),
     observer: registryObserver(metrics),

@@ -3,8 +3,8 @@ import { dnsLabel, freeObject, listByName, modelParameters, setOf, text, toolNam
 
 /** One key of a Secret of the same namespace. */
 export const secretKeyRef = z.strictObject({
-  name: z.string().min(1).max(253),
-  key: z.string().min(1).max(253),
+  name: z.string().min(1).max(253).describe('Name of the Secret'),
+  key: z.string().min(1).max(253).describe('Key of the Secret'),
 })
 export type SecretKeyRef = z.output<typeof secretKeyRef>
 
@@ -12,7 +12,10 @@ const scriptEntry = withRules(
   z.strictObject({
     match: text(1024).describe('Regular expression on the last user message; the first entry that matches answers'),
     call: z
-      .strictObject({ tool: toolName(), arguments: freeObject().default({}) })
+      .strictObject({
+        tool: toolName().describe('Name of the tool'),
+        arguments: freeObject().default({}).describe('What it is called with'),
+      })
       .optional()
       .describe('Calls this tool once before it answers'),
     reply: text(16_384)
@@ -29,15 +32,27 @@ const scriptEntry = withRules(
 )
 
 const modelShape = z.strictObject({
-  name: dnsLabel(),
-  provider: z.enum(['openai', 'anthropic', 'google', 'openai-compatible', 'scripted']),
+  name: dnsLabel().describe('What agents call the model'),
+  provider: z
+    .enum(['openai', 'anthropic', 'google', 'openai-compatible', 'scripted'])
+    .describe('Who serves the model; scripted answers by itself, from script'),
   model: text(253).optional().describe("The provider's name of the model"),
-  apiKey: z.strictObject({ secretKeyRef }).optional(),
+  apiKey: z
+    .strictObject({ secretKeyRef: secretKeyRef.describe('Key of a Secret of this namespace') })
+    .optional()
+    .describe('Key of the provider’s API'),
   baseURL: text(2048)
     .regex(/^https?:\/\/[^\s]+$/, 'must be an http or https URL')
-    .optional(),
-  parameters: modelParameters.default({}),
-  script: z.array(scriptEntry).min(1).max(64).optional().describe('Answers of the scripted provider, tried in order'),
+    .optional()
+    .describe('Another address of the API; openai-compatible needs it'),
+  parameters: modelParameters.default({}).describe('Sampling parameters of every call'),
+  script: z
+    .array(scriptEntry)
+    .min(1)
+    .max(64)
+    .optional()
+    .meta({ 'x-kubernetes-list-type': 'atomic' })
+    .describe('Answers of the scripted provider, tried in order'),
 })
 
 const model = withRules(modelShape, [
@@ -71,10 +86,10 @@ const PACKAGE = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/
 
 /** What a runtime pod needs to know: the part of an AgentRuntime that compiles to the item `settings`. */
 export const settingsSpec = z.strictObject({
-  models: listByName(model).default([]),
+  models: listByName(model).default([]).describe('Models that agents and teams may name'),
   bundles: listByName(
     z.strictObject({
-      name: dnsLabel(),
+      name: dnsLabel().describe('What agents call the bundle, as in bundle/tool'),
       configMap: z.string().min(1).max(253).describe('ConfigMap that holds the files'),
     }),
   )
@@ -87,8 +102,55 @@ export const settingsSpec = z.strictObject({
         .default([])
         .describe('npm packages of the runtime’s image that tool files may import'),
     })
-    .default({ timeoutSeconds: 30, packages: [] }),
+    .default({ timeoutSeconds: 30, packages: [] })
+    .describe('How tool files run'),
 })
 
+/** Most labels of one selector. */
+const MAX_LABELS = 16
+const LABEL_KEY = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
+const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/
+
+/** Labels that an object must have, each with this value; at least one, so that nothing is selected by accident. */
+const matchLabels = withRules(
+  z
+    .record(text(317), text(63).regex(LABEL_VALUE, 'must be a label value'))
+    .refine((labels) => Object.keys(labels).length > 0, { message: 'needs at least one label' })
+    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, { message: `has more than ${MAX_LABELS} labels` })
+    .meta({ minProperties: 1, maxProperties: MAX_LABELS }),
+  [
+    {
+      rule: `self.all(key, size(key) <= 317 && key.matches('${LABEL_KEY.source.replaceAll('\\/', '/')}'))`,
+      message: 'every key must be a label key, such as app or example.com/app',
+      holds: (labels) => Object.keys(labels).every((key) => LABEL_KEY.test(key)),
+    },
+  ],
+)
+
+const adopt = z.strictObject({
+  selector: z
+    .strictObject({ matchLabels: matchLabels.describe('Labels that a pod must have, each with this value') })
+    .describe('Pods of this namespace that run a runtime'),
+  port: z.int().min(1).max(65_535).default(7778).describe('Port of the management protocol'),
+  tokenSecretRef: secretKeyRef.describe('Bearer token of the management protocol'),
+  caSecretRef: secretKeyRef
+    .optional()
+    .describe('CA certificates (PEM) of the pods; without it they are called over HTTP'),
+  serverName: text(253)
+    .optional()
+    .describe('Name in the pods’ certificate; default RUNTIME.NAMESPACE.runtime.midflight'),
+})
+export type AdoptSpec = z.output<typeof adopt>
+
+const bundleSelector = z.strictObject({
+  matchLabels: matchLabels.describe('Labels that a ConfigMap must have, each with this value'),
+  allowTools: z.boolean().default(false).describe('Whether these ConfigMaps may hold tools; otherwise prompts only'),
+})
+export type BundleSelector = z.output<typeof bundleSelector>
+
 /** Schema of `AgentRuntime.spec`: the compute that serves the agents of its namespace that name it. */
-export const agentRuntimeSpec = settingsSpec
+export const agentRuntimeSpec = settingsSpec.extend({
+  adopt: adopt.optional().describe('Running pods that speak the management protocol'),
+  bundleSelector: bundleSelector.optional().describe('ConfigMaps that are bundles because of their labels, by age'),
+})
+export type AgentRuntimeSpec = z.output<typeof agentRuntimeSpec>

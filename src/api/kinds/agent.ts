@@ -13,7 +13,7 @@ import {
 
 /** A prompt file of a bundle. Without `bundle`, the first bundle in the runtime's order that has the file. */
 export const promptReference = z.strictObject({
-  bundle: dnsLabel().optional(),
+  bundle: dnsLabel().optional().describe('Bundle that has the file; default the first in the runtime’s order'),
   file: filePath().describe('Name of the prompt file, such as support.md'),
 })
 export type PromptReference = z.output<typeof promptReference>
@@ -35,10 +35,13 @@ const shape = z.strictObject({
   tools: setOf(toolPattern()).default([]).describe('Tools of the runtime’s bundles by name, glob or bundle/name'),
   agents: setOf(dnsLabel()).default([]).describe('Other agents of the runtime that this one may call as tools'),
   maxSteps: z.int().min(1).max(100).default(20).describe('Most model calls of one run'),
-  toolChoice: toolChoice.default('auto'),
+  toolChoice: toolChoice
+    .default('auto')
+    .describe('Whether the model may (auto), must not (none) or must (required) call a tool first'),
   limits: z
     .strictObject({ timeoutSeconds: z.int().min(1).max(86_400).default(300).describe('Longest run, in seconds') })
-    .default({ timeoutSeconds: 300 }),
+    .default({ timeoutSeconds: 300 })
+    .describe('Bounds of one run'),
 })
 
 /** Schema of `Agent.spec`. An Agent names models, tools and files of its runtime, but no URL and no Secret. */

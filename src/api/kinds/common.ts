@@ -10,7 +10,8 @@ const DNS_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
 const TOOL_NAME = /^[a-zA-Z0-9_-]{1,64}$/
 const TOOL_PATTERN = /^([a-z0-9.-]{1,63}\/)?[a-zA-Z0-9_*-]{1,64}$/
 const TOOL_REFERENCE = /^([a-z0-9.-]{1,63}\/)?[a-zA-Z0-9_-]{1,64}$/
-const FILE_PATH = /^(?!\.\.?(\/|$))[a-zA-Z0-9_.-]+(\/(?!\.\.?(\/|$))[a-zA-Z0-9_.-]+)*$/
+// A segment that is `.` or `..` is none; said without a look-ahead, which the API server's regular expressions lack.
+const FILE_PATH = /^(\.*[a-zA-Z0-9_-][a-zA-Z0-9_.-]*|\.{3,})(\/(\.*[a-zA-Z0-9_-][a-zA-Z0-9_.-]*|\.{3,}))*$/
 
 /** A DNS label of at most 63 characters (RFC 1123): names of objects, models, bundles, steps. */
 export const dnsLabel = () =>
@@ -99,13 +100,28 @@ export function atMostOne<T extends object>(...fields: readonly (keyof T & strin
 
 /** Sampling parameters, under the names of the AI SDK's call options. */
 export const modelParameters = z.strictObject({
-  temperature: z.number().min(0).max(2).optional(),
-  topP: z.number().min(0).max(1).optional(),
-  topK: z.int().min(1).max(1000).optional(),
-  maxOutputTokens: z.int().min(1).max(1_000_000).optional(),
-  presencePenalty: z.number().min(-2).max(2).optional(),
-  frequencyPenalty: z.number().min(-2).max(2).optional(),
-  seed: z.int().min(0).max(2_147_483_647).optional(),
-  stopSequences: z.array(text(256)).max(4).optional(),
+  temperature: z.number().min(0).max(2).optional().describe('How varied answers are: 0 is the same each time'),
+  topP: z.number().min(0).max(1).optional().describe('Share of the likeliest words that are chosen from'),
+  topK: z.int().min(1).max(1000).optional().describe('Number of the likeliest words that are chosen from'),
+  maxOutputTokens: z.int().min(1).max(1_000_000).optional().describe('Longest answer of one model call, in tokens'),
+  presencePenalty: z
+    .number()
+    .min(-2)
+    .max(2)
+    .optional()
+    .describe('Above 0, words that were used at all are less likely'),
+  frequencyPenalty: z
+    .number()
+    .min(-2)
+    .max(2)
+    .optional()
+    .describe('Above 0, words are less likely the more often they were used'),
+  seed: z.int().min(0).max(2_147_483_647).optional().describe('Makes answers repeatable where the provider can'),
+  stopSequences: z
+    .array(text(256))
+    .max(4)
+    .optional()
+    .meta({ 'x-kubernetes-list-type': 'atomic' })
+    .describe('Texts at which an answer ends'),
 })
 export type ModelParameters = z.output<typeof modelParameters>

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { itemStatus, runtimeStatus } from '../status.ts'
 import { agentSpec } from './agent.ts'
 import { agentRuntimeSpec } from './agent-runtime.ts'
 import { API_VERSION } from './common.ts'
@@ -15,10 +16,38 @@ const RUNTIME_NAME = {
 
 /** What is told of a kind: the one table that CRDs, sources and the registry read. */
 export const KINDS = {
-  AgentRuntime: { plural: 'agentruntimes', shortNames: ['art'], spec: agentRuntimeSpec, name: RUNTIME_NAME },
-  Agent: { plural: 'agents', shortNames: ['agt'], spec: agentSpec, name: RESOURCE_NAME },
-  Team: { plural: 'teams', shortNames: [], spec: teamSpec, name: RESOURCE_NAME },
-  Workflow: { plural: 'workflows', shortNames: ['wfl'], spec: workflowSpec, name: RESOURCE_NAME },
+  AgentRuntime: {
+    plural: 'agentruntimes',
+    shortNames: ['art'],
+    spec: agentRuntimeSpec,
+    status: runtimeStatus,
+    name: RUNTIME_NAME,
+    about: 'The compute that serves the agents, teams and workflows of its namespace that name it',
+  },
+  Agent: {
+    plural: 'agents',
+    shortNames: ['agt'],
+    spec: agentSpec,
+    status: itemStatus,
+    name: RESOURCE_NAME,
+    about: 'A model with instructions and tools, served by the pods of an AgentRuntime; an edit is live at once',
+  },
+  Team: {
+    plural: 'teams',
+    shortNames: [],
+    spec: teamSpec,
+    status: itemStatus,
+    name: RESOURCE_NAME,
+    about: 'A leader, which is a model, with agents and other teams as its members',
+  },
+  Workflow: {
+    plural: 'workflows',
+    shortNames: ['wfl'],
+    spec: workflowSpec,
+    status: itemStatus,
+    name: RESOURCE_NAME,
+    about: 'Steps of agents, teams and tools, run side by side where their needs allow',
+  },
 } as const
 export type Kind = keyof typeof KINDS
 export type SpecOf<K extends Kind> = z.output<(typeof KINDS)[K]['spec']>

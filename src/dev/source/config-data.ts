@@ -29,14 +29,6 @@ const invalid = (path: string, message: string): Fault => ({
   path,
 })
 
-/** The files of a ConfigMap manifest: a key each, as a mount would show them. Assumes that `configProblem` found none. */
-export function configMapFiles(object: KubeObject): Map<string, Uint8Array> {
-  return new Map([
-    ...entriesOf(object.data).map(([key, text]) => [key, Buffer.from(text)] as const),
-    ...entriesOf(object.binaryData).map(([key, text]) => [key, Buffer.from(text, 'base64')] as const),
-  ])
-}
-
 /** The value of one key of a Secret manifest; `stringData` wins over `data`, as the API server has it. */
 export function secretValue(object: KubeObject, key: string): string | undefined {
   const plain = new Map(entriesOf(object.stringData)).get(key)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import { configMapFiles, secretValue } from './config-data.ts'
+import { configMapFiles } from '../../operator/index.ts'
+import { secretValue } from './config-data.ts'
 import { parseManifests } from './manifests.ts'
 
 const agent = (name: string, spec = '  role: helper') =>

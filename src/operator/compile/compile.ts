@@ -4,13 +4,15 @@ import {
   type ItemId,
   isKind,
   itemIdOf,
-  type Kind,
+  MAX_LIST,
   type Problem,
   problemsOfIssues,
   type Resource,
   resourceSchema,
   SETTINGS_ID,
   type SecretKeyRef,
+  type SpecOf,
+  secretId,
 } from '../../api/index.ts'
 import type { KubeObject } from '../../kube/types.ts'
 import type { Compiled, CompiledItem, ObjectRef } from '../ports.ts'
@@ -19,46 +21,88 @@ import { cyclesOf } from './cycles.ts'
 
 type Refused = { readonly ref: ObjectRef; readonly problem: Problem }
 
+/** One object as far as it can be compiled on its own; `runtime` is the AgentRuntime that it names, or is. */
+export type Entry = { readonly id: ItemId; readonly ref: ObjectRef; readonly runtime: string } & (
+  | { readonly type: 'parsed'; readonly resource: Resource; readonly item: CompiledItem }
+  | { readonly type: 'refused'; readonly problems: readonly Problem[] }
+)
+
+/** Compiles one object on its own; undefined for other kinds. Pure. */
+export function compileObject(object: KubeObject): Entry | undefined {
+  const { kind } = object
+  if (!isKind(kind)) return undefined
+  const ref: ObjectRef = { kind, name: object.metadata.name, namespace: object.metadata.namespace }
+  const entry = { id: itemIdOfRef(ref), ref, runtime: kind === 'AgentRuntime' ? ref.name : runtimeOf(object) }
+  const parsed = resourceSchema(kind).safeParse(object)
+  if (!parsed.success) return { ...entry, type: 'refused', problems: problemsOfIssues(parsed.error) }
+  // The schema of `kind` has just parsed the spec; TypeScript cannot carry the pairing through the union.
+  const resource = { kind, name: ref.name, namespace: ref.namespace, spec: parsed.data.spec } as Resource
+  const problem = checkResource(resource)
+  if (problem) return { ...entry, type: 'refused', problems: [problem] }
+  return { ...entry, type: 'parsed', resource, item: itemOf(ref, definitionOf(resource)) }
+}
+
 /**
  * Compiles what one AgentRuntime should serve. Pure: the same objects give the same result, in any order.
  * References are left as names: whether they exist is decided in each pod, by what that pod holds.
  * @param objects of one namespace; those of other kinds, and of other runtimes, are passed over
  */
 export function compile(objects: Iterable<KubeObject>, runtime: string): Compiled {
-  const parsed = [...objects].flatMap((object) => (concerns(object, runtime) ? parse(object) : []))
-  const refused = parsed.filter((entry): entry is Refused => 'problem' in entry)
-  const resources = parsed.filter((entry): entry is Parsed => 'resource' in entry)
-  const cycles = cyclesOf(resources.map(({ resource }) => resource))
+  return combine(
+    [...objects].flatMap((object) => compileObject(object) ?? []),
+    runtime,
+  )
+}
 
+/**
+ * What one AgentRuntime should serve, from entries of its namespace.
+ * @param selected ConfigMaps that are bundles because of their labels, in order; one that `bundles` names already, or
+ * whose name a bundle has, is passed over
+ */
+export function combine(entries: Iterable<Entry>, runtime: string, selected: readonly string[] = []): Compiled {
+  const own = [...entries].filter((entry) => entry.runtime === runtime)
+  const cycles = cyclesOf(own.flatMap((entry) => (entry.type === 'parsed' ? [entry.resource] : [])))
   const items = new Map<ItemId, CompiledItem>()
-  for (const { ref, resource } of resources) {
-    const problem = cycles.get(itemIdOfRef(ref)) ?? checkResource(resource)
-    if (problem) refused.push({ ref, problem })
-    else items.set(itemIdOfRef(ref), compileResource(ref, resource))
+  const refused: Refused[] = []
+  const held = new Set<ItemId>()
+  for (const entry of own) {
+    const { id, ref } = entry
+    const problems = problemsOf(entry, cycles)
+    if (problems.length > 0) {
+      held.add(id)
+      refused.push(...problems.map((problem) => ({ ref, problem })))
+    } else if (entry.type === 'parsed') items.set(id, withSelected(entry.item, selected))
   }
   const settings = items.get(SETTINGS_ID)?.definition
   const spec = settings?.kind === 'Settings' ? settings.spec : undefined
   return {
     items,
-    held: new Set(refused.map(({ ref }) => itemIdOfRef(ref))),
+    held,
     problems: refused,
     bundles: spec?.bundles ?? [],
     secrets: uniqueSecrets(spec?.models.flatMap(({ apiKey }) => (apiKey ? [apiKey.secretKeyRef] : [])) ?? []),
   }
 }
 
-type Parsed = { readonly ref: ObjectRef; readonly resource: Resource }
+function problemsOf(entry: Entry, cycles: ReadonlyMap<ItemId, Problem>): readonly Problem[] {
+  if (entry.type === 'refused') return entry.problems
+  const cycle = cycles.get(entry.id)
+  return cycle === undefined ? [] : [cycle]
+}
 
-const refOf = (kind: Kind, { metadata: { name, namespace } }: KubeObject): ObjectRef => ({ kind, name, namespace })
+/** The settings with the selected ConfigMaps after the bundles that they name. */
+function withSelected(item: CompiledItem, selected: readonly string[]): CompiledItem {
+  const { definition, ref } = item
+  if (definition.kind !== 'Settings' || selected.length === 0) return item
+  const { bundles } = definition.spec
+  const taken = new Set(bundles.flatMap(({ name, configMap }) => [name, configMap]))
+  const more = selected.filter((name) => !taken.has(name)).map((name) => ({ name, configMap: name }))
+  const spec = { ...definition.spec, bundles: [...bundles, ...more].slice(0, MAX_LIST) }
+  return itemOf(ref, { ...definition, spec })
+}
 
 const itemIdOfRef = ({ kind, name }: ObjectRef): ItemId =>
   kind === 'AgentRuntime' ? SETTINGS_ID : itemIdOf(kind, name)
-
-/** Whether an object belongs to a runtime; one that does not parse is judged by what it says as it stands. */
-function concerns(object: KubeObject, runtime: string): boolean {
-  if (!isKind(object.kind)) return false
-  return object.kind === 'AgentRuntime' ? object.metadata.name === runtime : runtimeOf(object) === runtime
-}
 
 /** The runtime that an Agent, Team or Workflow names, whether or not the rest of it is valid. */
 export function runtimeOf(object: KubeObject): string {
@@ -67,25 +111,16 @@ export function runtimeOf(object: KubeObject): string {
   return typeof named === 'string' ? named : 'default'
 }
 
-/** The resource, or each of its mistakes. */
-function parse(object: KubeObject): readonly (Parsed | Refused)[] {
-  const kind = object.kind as Kind
-  const ref = refOf(kind, object)
-  const result = resourceSchema(kind).safeParse(object)
-  if (!result.success) return problemsOfIssues(result.error).map((problem) => ({ ref, problem }))
-  // The schema of `kind` has just parsed the spec; TypeScript cannot carry the pairing through the union.
-  return [{ ref, resource: { kind, name: ref.name, namespace: ref.namespace, spec: result.data.spec } as Resource }]
-}
-
-function compileResource(ref: ObjectRef, resource: Resource): CompiledItem {
-  const definition = definitionOf(resource)
-  return { ref, definition, revision: definitionRevision(definition) }
-}
+const itemOf = (ref: ObjectRef, definition: Definition): CompiledItem => ({
+  ref,
+  definition,
+  revision: definitionRevision(definition),
+})
 
 function definitionOf({ kind, name, spec }: Resource): Definition {
   switch (kind) {
     case 'AgentRuntime':
-      return { kind: 'Settings', name, spec }
+      return { kind: 'Settings', name, spec: settingsOf(spec) }
     case 'Agent':
       return { kind, name, spec }
     case 'Team':
@@ -95,8 +130,13 @@ function definitionOf({ kind, name, spec }: Resource): Definition {
   }
 }
 
+/** The part of an AgentRuntime that its pods have to know. */
+function settingsOf({ adopt: _, bundleSelector: __, ...settings }: SpecOf<'AgentRuntime'>) {
+  return settings
+}
+
 const uniqueSecrets = (refs: readonly SecretKeyRef[]): SecretKeyRef[] => [
-  ...new Map(refs.map((ref) => [`${ref.name}/${ref.key}`, ref])).values(),
+  ...new Map(refs.map((ref) => [secretId(ref), ref])).values(),
 ]
 
 /** Objects that name a runtime nobody declared. */
@@ -108,7 +148,7 @@ export function unplaced(objects: Iterable<KubeObject>, runtimes: ReadonlySet<st
     const message = `spec.runtime: there is no AgentRuntime "${name}"`
     return [
       {
-        ref: refOf(object.kind, object),
+        ref: { kind: object.kind, name: object.metadata.name, namespace: object.metadata.namespace },
         problem: { reason: 'RuntimeNotFound', path: 'spec.runtime', message } as const,
       },
     ]

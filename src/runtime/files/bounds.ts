@@ -1,5 +1,4 @@
-import { ProblemError } from '../../api/index.ts'
-import { roleOf } from './roles.ts'
+import { ProblemError, roleOf } from '../../api/index.ts'
 
 /** Largest file of a bundle, in bytes. A ConfigMap holds at most as much. */
 export const MAX_FILE_BYTES = 1_048_576

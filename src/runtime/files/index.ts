@@ -3,5 +3,4 @@ export { type DirectoryEvent, type Sighting, sightChanges, watchDirectory } from
 export { loadBundle } from './load.ts'
 export type { LoadedBundle, LoadedPrompt } from './loaded.ts'
 export { type DirectoryFiles, type FileStamp, readDirectory } from './read.ts'
-export { type FileRole, type Role, roleOf } from './roles.ts'
 export { createWake } from './watch.ts'

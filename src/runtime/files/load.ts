@@ -1,9 +1,8 @@
-import type { BundleFiles } from '../../api/index.ts'
+import { type BundleFiles, roleOf } from '../../api/index.ts'
 import type { ToolHost, ToolLoadOptions } from '../tools/port.ts'
 import { checkFiles } from './bounds.ts'
 import type { LoadedBundle } from './loaded.ts'
 import { loadPrompts } from './prompts.ts'
-import { roleOf } from './roles.ts'
 
 /**
  * Loads one version of a bundle: all of its files, or nothing. A bundle that is refused leaves nothing behind.

@@ -1,7 +1,6 @@
 import { posix } from 'node:path'
-import { type BundleFiles, ProblemError } from '../../api/index.ts'
+import { type BundleFiles, ProblemError, roleOf } from '../../api/index.ts'
 import type { LoadedPrompt } from './loaded.ts'
-import { roleOf } from './roles.ts'
 import { type Position, positionAt, textOf } from './text.ts'
 
 /** Longest prompt with its includes filled in, in characters. */

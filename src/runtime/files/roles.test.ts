@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
+import { roleOf } from '../../api/index.ts'
 import { checkPath } from './bounds.ts'
 import { problemFrom } from './bundle.fixture.ts'
-import { roleOf } from './roles.ts'
 
 describe('the role and name of a file', () => {
   test.each([

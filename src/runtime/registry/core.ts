@@ -1,12 +1,11 @@
 import { type ItemResult, type Owner, type Problem, RUNNABLE } from '../../api/index.ts'
-import type { EventLog } from './event-log.ts'
 import { Pins } from './pins.ts'
 import { buildSnapshot } from './plan/build.ts'
 import { type CandidateRecord, Candidates, describeCandidate } from './plan/candidates.ts'
 import { resolve } from './plan/resolve.ts'
-import { bundleNameOf, type Served, type ServedSettings } from './plan/served.ts'
+import type { Served, ServedSettings } from './plan/served.ts'
 import type { Pinned } from './port.ts'
-import type { AnyActiveItem, Snapshot } from './snapshot.ts'
+import { itemAt, type Snapshot } from './snapshot.ts'
 
 /** Something that came for an id, as far as it could be prepared on its own. */
 export type Arrival =
@@ -27,7 +26,13 @@ export type CoreOptions = {
   readonly settings: ServedSettings
   /** Names of mounted bundles in the order in which they were given. */
   readonly mounts: readonly string[]
-  readonly events: EventLog
+}
+
+/** What a commit did. */
+export type Commit = {
+  readonly results: Map<string, ItemResult>
+  /** Every id whose state may have changed. */
+  readonly touched: ReadonlySet<string>
 }
 
 /**
@@ -38,16 +43,14 @@ export class RegistryCore {
   readonly candidates = new Candidates()
   readonly #bootId: string
   readonly #mounts: readonly string[]
-  readonly #events: EventLog
   readonly #pins: Pins
   #units: ReadonlyMap<string, Served>
   #snapshot: Snapshot
   #swaps = 0
 
-  constructor({ bootId, settings, mounts, events }: CoreOptions) {
+  constructor({ bootId, settings, mounts }: CoreOptions) {
     this.#bootId = bootId
     this.#mounts = mounts
-    this.#events = events
     this.#units = new Map([[settings.id, settings]])
     this.#snapshot = buildSnapshot(`${bootId}/0`, this.#units, mounts)
     this.#pins = new Pins(this.#snapshot, disposeTools)
@@ -71,21 +74,30 @@ export class RegistryCore {
   }
 
   /** Takes the arrivals in and says what became of each. */
-  commit(arrivals: readonly Arrival[]): Map<string, ItemResult> {
-    const before = this.#units
+  commit(arrivals: readonly Arrival[]): Commit {
+    const before = { units: this.#units, snapshot: this.#snapshot, candidates: this.candidates.ids() }
     for (const arrival of arrivals) this.#admit(arrival)
     const { next, waiting } = resolve(this.#units, this.candidates.eligible())
     this.candidates.settle(waiting)
     this.#swap(next)
-    const results = new Map(arrivals.map((arrival) => [arrivalId(arrival), this.#resultOf(arrival, before)]))
-    this.#announceWaiting(results)
-    return results
+    return {
+      results: new Map(arrivals.map((arrival) => [arrivalId(arrival), this.#resultOf(arrival, before.units)])),
+      touched: new Set([
+        ...changedItems(before.snapshot, this.#snapshot),
+        ...before.candidates,
+        ...this.candidates.ids(),
+        ...arrivals.map(arrivalId),
+      ]),
+    }
   }
 
-  /** What would become of the arrivals; changes nothing. */
-  check(arrivals: readonly Arrival[]): Map<string, ItemResult> {
+  /**
+   * What would become of the arrivals; changes nothing.
+   * @param held results of those that would be kept from serving whatever they are, unless they are refused
+   */
+  check(arrivals: readonly Arrival[], held: ReadonlyMap<string, ItemResult> = new Map()): Map<string, ItemResult> {
     const trial = this.candidates.copy()
-    for (const arrival of arrivals) trial.set(arrivalId(arrival), recordOf(arrival))
+    for (const arrival of arrivals) if (!held.has(arrivalId(arrival))) trial.set(arrivalId(arrival), recordOf(arrival))
     const { waiting } = resolve(this.#units, trial.eligible())
     return new Map(
       arrivals.map((arrival) => {
@@ -94,6 +106,8 @@ export class RegistryCore {
         if (arrival.type === 'put' && arrival.unit !== this.#units.get(id)) disposeUnit(arrival.unit)
         if (arrival.type === 'refused') return [id, result('rejected', { revision, error: arrival.error })]
         const error = waiting.get(id)
+        const kept = held.get(id)
+        if (kept) return [id, kept]
         return [id, error ? result('pending', { revision, error }) : result('checked', { revision })]
       }),
     )
@@ -120,13 +134,11 @@ export class RegistryCore {
   #swap(next: ReadonlyMap<string, Served>): void {
     const unchanged = next.size === this.#units.size && [...next].every(([id, unit]) => this.#units.get(id) === unit)
     if (unchanged) return
-    const before = this.#snapshot
     this.#swaps += 1
-    const previous = { units: this.#units, snapshot: before }
+    const previous = { units: this.#units, snapshot: this.#snapshot }
     this.#snapshot = buildSnapshot(`${this.#bootId}/${this.#swaps}`, next, this.#mounts, previous)
     this.#units = next
     this.#pins.swap(this.#snapshot)
-    this.#announceChanges(before, this.#snapshot)
   }
 
   #resultOf(arrival: Arrival, before: ReadonlyMap<string, Served>): ItemResult {
@@ -146,50 +158,18 @@ export class RegistryCore {
     const unit = this.#units.get(id)
     if (unit === undefined) return undefined
     if (unit.type === 'bundle') return unit.bundle.hash
-    return itemsOf(this.#snapshot).get(id)?.digest
-  }
-
-  #announceChanges(before: Snapshot, after: Snapshot): void {
-    const old = itemsOf(before)
-    const now = itemsOf(after)
-    for (const [item, { revision, digest, owner }] of now) {
-      const was = old.get(item)
-      if (was?.revision === revision && was.digest === digest && was.owner === owner) continue
-      this.#events.append({ type: 'activated', item, revision, digest })
-    }
-    for (const item of old.keys()) if (!now.has(item)) this.#events.append({ type: 'activated', item })
-    const bundles = new Set([...before.bundles.keys(), ...after.bundles.keys()])
-    for (const bundle of bundles) {
-      const hash = after.bundles.get(bundle)?.hash
-      if (hash === before.bundles.get(bundle)?.hash) continue
-      this.#events.append({ type: 'bundle', bundle, state: hash === undefined ? {} : { active: hash } })
-    }
-  }
-
-  #announceWaiting(results: ReadonlyMap<string, ItemResult>): void {
-    for (const [id, { outcome, revision, error }] of results) {
-      if ((outcome !== 'rejected' && outcome !== 'pending') || error === undefined) continue
-      const bundle = bundleNameOf(id)
-      if (bundle !== undefined) {
-        const candidate = { ...(revision === undefined ? {} : { hash: revision }), outcome, error }
-        const active = this.#snapshot.bundles.get(bundle)?.hash
-        this.#events.append({
-          type: 'bundle',
-          bundle,
-          state: { ...(active === undefined ? {} : { active }), candidate },
-        })
-      } else if (revision !== undefined) {
-        this.#events.append({ type: 'rejected', item: id, outcome, revision, error })
-      }
-    }
+    return itemAt(this.#snapshot, id)?.digest
   }
 }
 
-/** All items of a snapshot by id, the settings among them. */
-export function itemsOf(snapshot: Snapshot): Map<string, AnyActiveItem> {
-  const out = new Map<string, AnyActiveItem>([[snapshot.settings.id, snapshot.settings]])
-  for (const kind of Object.values(RUNNABLE)) for (const item of snapshot[kind].values()) out.set(item.id, item)
-  return out
+/** Ids of the items that differ between two snapshots; an entry that was taken over is the same object. */
+function* changedItems(before: Snapshot, after: Snapshot): Generator<string> {
+  if (before === after) return
+  if (before.settings !== after.settings) yield after.settings.id
+  for (const kind of Object.values(RUNNABLE)) {
+    for (const [name, item] of after[kind]) if (before[kind].get(name) !== item) yield item.id
+    for (const [name, item] of before[kind]) if (!after[kind].has(name)) yield item.id
+  }
 }
 
 function recordOf(arrival: Arrival): CandidateRecord {

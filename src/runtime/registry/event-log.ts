@@ -9,20 +9,26 @@ type NewEvent = RuntimeEvent extends infer E ? (E extends RuntimeEvent ? Omit<E,
 export class EventLog {
   readonly #bootId: string
   readonly #capacity: number
+  /** A ring: event number n stands at n modulo the capacity. */
   readonly #events: RuntimeEvent[] = []
   /** Number of the last event written. */
   #last = 0
   #wake = Promise.withResolvers<void>()
 
-  constructor(bootId: string, capacity = 1024) {
+  /** @param capacity events kept: new settings tell every item once, and a runtime may hold thousands */
+  constructor(bootId: string, capacity = 16_384) {
     this.#bootId = bootId
     this.#capacity = capacity
   }
 
+  /** Id of the last event; number 0 stands for none yet. */
+  get lastId(): string {
+    return this.#idOf(this.#last)
+  }
+
   append(event: NewEvent): void {
     this.#last += 1
-    this.#events.push({ ...event, id: this.#idOf(this.#last) } as RuntimeEvent)
-    if (this.#events.length > this.#capacity) this.#events.shift()
+    this.#events[this.#last % this.#capacity] = { ...event, id: this.lastId } as RuntimeEvent
     this.#notify()
   }
 
@@ -40,13 +46,12 @@ export class EventLog {
   async *#follow(signal: AbortSignal, lastEventId: string | undefined): AsyncGenerator<RuntimeEvent> {
     let position = lastEventId === undefined ? this.#last : this.#positionOf(lastEventId)
     while (!signal.aborted) {
-      const oldest = this.#last - this.#events.length
-      if (position === undefined || position < oldest) {
+      if (position === undefined || position < this.#last - this.#capacity) {
         position = this.#last
         yield { id: this.#idOf(position), type: 'reset' }
         continue
       }
-      const event = this.#events[position - oldest]
+      const event = position < this.#last ? this.#events[(position + 1) % this.#capacity] : undefined
       if (event === undefined) {
         await this.#wake.promise
         continue

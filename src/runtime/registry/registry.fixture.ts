@@ -133,7 +133,7 @@ type Parts = {
   bundles?: Record<string, BundlePush>
   secrets?: ApplyRequest['secrets']
   remove?: Partial<ApplyRequest['remove']>
-} & Partial<Pick<ApplyRequest, 'mode' | 'fence' | 'claim' | 'target' | 'ifSnapshot' | 'complete'>>
+} & Partial<Pick<ApplyRequest, 'mode' | 'fence' | 'claim' | 'target' | 'ifSnapshot' | 'complete' | 'pins' | 'release'>>
 
 /** An `apply` that names only what a test is about. */
 export const request = ({

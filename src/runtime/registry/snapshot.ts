@@ -10,10 +10,19 @@ export type ActiveItem<K extends DefinitionKind> = {
   readonly definition: DefinitionOf<K>
   readonly revision: string
   readonly digest: string
+  /** Names of the bundles whose files it uses, sorted. Absent when it uses none. */
+  readonly bundles?: readonly string[]
 }
 
 /** An item of any kind that serves. */
 export type AnyActiveItem = { [K in DefinitionKind]: ActiveItem<K> }[DefinitionKind]
+
+/** The item that serves under an id. */
+export function itemAt(snapshot: Snapshot, id: ItemId): AnyActiveItem | undefined {
+  if (id === snapshot.settings.id) return snapshot.settings
+  const [kind, name = ''] = id.split('/')
+  return kind === 'agents' || kind === 'teams' || kind === 'workflows' ? snapshot[kind].get(name) : undefined
+}
 
 /** A model that answers: its declaration and the provider's client, with the key already in it. */
 export type LoadedModel = {

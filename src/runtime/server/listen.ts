@@ -1,6 +1,8 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { ProblemError } from '../../api/index.ts'
+import { followPair, MIN_TLS, readPair, type TlsFiles } from './tls.ts'
 
 export type ServeOptions = {
   readonly app: RequestListener
@@ -11,6 +13,8 @@ export type ServeOptions = {
   readonly signal: AbortSignal
   /** Flag that sets the port, for messages. */
   readonly portFlag?: string
+  /** Serves HTTPS with this certificate, and with what the files hold later; without it, HTTP. */
+  readonly tls?: TlsFiles | undefined
   /** How long answers under way may take to finish after the abort, in milliseconds. */
   readonly drainMs?: number
 }
@@ -34,20 +38,32 @@ const LIMITS = {
   connectionsCheckingInterval: 5_000,
 }
 
+/** Longest TLS handshake, in milliseconds. */
+const HANDSHAKE_MS = 10_000
+
 /**
  * Serves an app until the signal aborts: then it accepts no more, closes idle connections at once, lets answers under
  * way finish for `drainMs` and cuts the rest.
- * @throws ProblemError InvalidArguments naming the flag to change when it cannot listen
+ * @throws ProblemError InvalidArguments naming the flag to change when it cannot listen, or the files of `tls`
  */
 export async function serve(options: ServeOptions): Promise<Serving> {
-  const { app, host, port, signal, portFlag = '--port', drainMs = 10_000 } = options
-  const server = createServer(LIMITS, app)
+  const { host, port, signal, portFlag = '--port', drainMs = 10_000 } = options
+  const server = await createServerFor(options)
   await listening(server, { host, port, portFlag })
   const closed = new Promise<void>((resolve) => server.once('close', resolve))
   const address = server.address() as AddressInfo
   closeOnAbort(server, signal, drainMs)
   const authority = address.family === 'IPv6' ? `[${address.address}]` : address.address
-  return { url: `http://${authority}:${address.port}`, port: address.port, closed }
+  const scheme = options.tls === undefined ? 'http' : 'https'
+  return { url: `${scheme}://${authority}:${address.port}`, port: address.port, closed }
+}
+
+async function createServerFor({ app, tls, signal }: ServeOptions): Promise<Server> {
+  if (tls === undefined) return createServer(LIMITS, app)
+  const first = await readPair(tls)
+  const server = createTlsServer({ ...LIMITS, ...first, minVersion: MIN_TLS, handshakeTimeout: HANDSHAKE_MS }, app)
+  followPair(server, tls, { first, signal })
+  return server
 }
 
 type Asked = { readonly host: string; readonly port: number; readonly portFlag: string }

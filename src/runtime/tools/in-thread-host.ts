@@ -1,5 +1,4 @@
-import { ProblemError } from '../../api/index.ts'
-import { roleOf } from '../files/roles.ts'
+import { ProblemError, roleOf } from '../../api/index.ts'
 import { type CompiledModule, compileModule } from './compile.ts'
 import { ModuleTable } from './evaluate.ts'
 import { createModuleGraph, type ModuleGraph } from './link.ts'

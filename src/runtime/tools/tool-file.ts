@@ -1,5 +1,4 @@
-import { ProblemError } from '../../api/index.ts'
-import { roleOf } from '../files/roles.ts'
+import { ProblemError, roleOf } from '../../api/index.ts'
 import type { ParameterReader, ToolParameters } from './parameters.ts'
 import type { ToolCallContext, ToolDescription } from './port.ts'
 import { messageOf, type Trace } from './trace.ts'

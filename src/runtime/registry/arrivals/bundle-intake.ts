@@ -1,5 +1,7 @@
 import type { BundleFiles } from '../../../api/index.ts'
 import { type ChannelState, decide, emptyChannels, mount, operatorCall, push } from '../../files/channels.ts'
+import { type Hold, hold } from '../plan/hold.ts'
+import type { HeldBack } from '../plan/states.ts'
 
 type Entry = {
   readonly channels: ChannelState
@@ -8,13 +10,24 @@ type Entry = {
 }
 
 /**
- * The two ways in which a bundle comes, and which of the two counts now. Holds the newest files of each way; the
- * decision itself is pure (`files/channels.ts`).
+ * The two ways in which a bundle comes, the pins that hold it, and which version counts now. Holds the newest files of
+ * each way; the decisions themselves are pure (`files/channels.ts`, `plan/hold.ts`).
  */
 export class BundleIntake {
+  readonly #serving: (name: string) => BundleFiles | undefined
   readonly #entries = new Map<string, Entry>()
-  /** Hash that was last handed out for each bundle. */
+  /** What was last handed out for each bundle, and what waited then. */
   readonly #taken = new Map<string, string>()
+  #pins: ReadonlyMap<string, string> = new Map()
+
+  /** @param serving the files that serve under a name */
+  constructor(serving: (name: string) => BundleFiles | undefined) {
+    this.#serving = serving
+  }
+
+  get pins(): ReadonlyMap<string, string> {
+    return this.#pins
+  }
 
   pushed(files: BundleFiles, now: number): void {
     const entry = this.#entry(files.name)
@@ -24,6 +37,13 @@ export class BundleIntake {
   mounted(files: BundleFiles, now: number): void {
     const entry = this.#entry(files.name)
     this.#entries.set(files.name, { ...entry, mounted: files, channels: mount(entry.channels, files.hash, now) })
+  }
+
+  /** Replaces all pins. Returns the bundles whose pin came, changed or went. */
+  pin(pins: ReadonlyMap<string, string>): string[] {
+    const before = this.#pins
+    this.#pins = pins
+    return [...new Set([...before.keys(), ...pins.keys()])].filter((name) => before.get(name) !== pins.get(name))
   }
 
   /** The operator called, so the mount's lag behind it is not forgotten yet. */
@@ -40,36 +60,59 @@ export class BundleIntake {
 
   /** The files that should serve now. */
   take(name: string, now: number): BundleFiles | undefined {
-    const files = this.#wanted(name, now)
-    if (files) this.#taken.set(name, files.hash)
-    return files
+    const decision = this.#decide(name, now)
+    this.#taken.set(name, keyOf(decision))
+    return this.#sources(name).find(({ hash }) => hash === decision.serve)
   }
 
-  /** Bundles for which time alone has changed what should serve. */
+  /** Bundles for which time alone has changed what should serve or what waits. */
   due(now: number): string[] {
-    return [...this.#entries.keys()].filter((name) => this.#wanted(name, now)?.hash !== this.#taken.get(name))
+    return [...this.#entries.keys()].filter((name) => keyOf(this.#decide(name, now)) !== this.#taken.get(name))
   }
 
   names(): string[] {
-    return [...this.#entries.keys()]
+    return [...new Set([...this.#entries.keys(), ...this.#pins.keys()])]
   }
 
-  /** Hash that the mount of each mounted bundle shows. */
-  mounts(): Map<string, string> {
-    return new Map(
-      [...this.#entries].flatMap(([name, { mounted }]) =>
-        mounted === undefined ? [] : [[name, mounted.hash] as const],
-      ),
-    )
+  /** Hash that the mount of a bundle shows. */
+  mountOf(name: string): string | undefined {
+    return this.#entries.get(name)?.mounted?.hash
   }
 
-  #wanted(name: string, now: number): BundleFiles | undefined {
-    const { channels, pushed, mounted } = this.#entry(name)
-    const hash = decide(channels, now)
-    return [pushed, mounted].find((files) => files?.hash === hash)
+  /** What a pin keeps from serving. */
+  heldBack(name: string, now: number): HeldBack | undefined {
+    const { waits } = this.#decide(name, now)
+    const pin = this.#pins.get(name)
+    return waits && pin !== undefined ? heldBackBy(name, pin, waits.hash) : undefined
+  }
+
+  #decide(name: string, now: number): Hold {
+    return hold({
+      pin: this.#pins.get(name),
+      wanted: decide(this.#entry(name).channels, now),
+      serving: this.#serving(name)?.hash,
+      held: new Set(this.#sources(name).map(({ hash }) => hash)),
+    })
+  }
+
+  #sources(name: string): BundleFiles[] {
+    const { pushed, mounted } = this.#entry(name)
+    return [pushed, mounted, this.#serving(name)].filter((files) => files !== undefined)
   }
 
   #entry(name: string): Entry {
     return this.#entries.get(name) ?? { channels: emptyChannels }
   }
+}
+
+const keyOf = ({ serve, waits }: Hold): string => JSON.stringify([serve, waits])
+
+/** @param hash what waits; undefined for a removal */
+export function heldBackBy(name: string, pin: string, hash: string | undefined): HeldBack {
+  const what = hash === undefined ? 'its removal' : hash
+  const message =
+    hash === pin
+      ? `bundle ${name} is pinned to ${pin}, which this runtime does not hold: push it, or take the pin away`
+      : `bundle ${name} is pinned to ${pin}; ${what} waits until the pin goes`
+  return { ...(hash !== undefined && { hash }), error: { reason: 'Pinned', message } }
 }

@@ -1,6 +1,6 @@
-import { type DefinitionKind, digestOf, RUNNABLE, SETTINGS_ID } from '../../../api/index.ts'
+import { type DefinitionKind, digestOf, SETTINGS_ID } from '../../../api/index.ts'
 import type { LoadedBundle } from '../../files/loaded.ts'
-import type { ActiveItem, AnyActiveItem, ServedTool, Snapshot } from '../snapshot.ts'
+import { type ActiveItem, type AnyActiveItem, itemAt, type ServedTool, type Snapshot } from '../snapshot.ts'
 import type { Served, ServedItem, ServedSettings } from './served.ts'
 import { selectTools } from './tool-names.ts'
 
@@ -76,16 +76,25 @@ export function findPromptBundle(
 /** What the snapshot before was made from, so that what did not change is taken over. */
 export type Previous = { readonly units: ReadonlyMap<string, Served>; readonly snapshot: Snapshot }
 
-/** Digests depend on bundles and settings: only while both are the same can an item's entry be taken over. */
-function isReusable(
-  previous: Previous | undefined,
-  bundles: ReadonlyMap<string, LoadedBundle>,
-  settings: ServedSettings,
-): previous is Previous {
-  if (previous?.snapshot.settings.revision !== settings.revision) return false
-  const before = [...previous.snapshot.bundles.values()]
+/** Bundles that an item uses, by name and hash, sorted by name. */
+type Used = ReadonlyMap<string, string>
+
+/** The entry that an unchanged unit had, when the bundles that it uses are the same. */
+function keptEntry(unit: ServedItem, used: Used, { units, snapshot }: Previous): AnyActiveItem | undefined {
+  const entry = units.get(unit.id) === unit ? itemAt(snapshot, unit.id) : undefined
+  if (entry === undefined || (entry.bundles?.length ?? 0) !== used.size) return undefined
+  const isSame = [...used].every(
+    ([name, hash]) => entry.bundles?.includes(name) && snapshot.bundles.get(name)?.hash === hash,
+  )
+  return isSame ? entry : undefined
+}
+
+/** While no bundle has changed, not even their order, every unchanged unit keeps its entry unseen. */
+function haveSameBundles(before: Snapshot, bundles: ReadonlyMap<string, LoadedBundle>): boolean {
   const now = [...bundles.values()]
-  return before.length === now.length && now.every((bundle, index) => bundle === before[index])
+  return (
+    before.bundles.size === now.length && [...before.bundles.values()].every((bundle, index) => bundle === now[index])
+  )
 }
 
 /**
@@ -104,13 +113,17 @@ export function buildSnapshot(
   const loaded = [...units.values()].flatMap((unit) => (unit.type === 'bundle' ? [unit.bundle] : []))
   const bundles = orderBundles(new Map(loaded.map((bundle) => [bundle.name, bundle])), settings, mounts)
   const tools = indexTools(bundles)
-  const reusable = isReusable(previous, bundles, settings) ? previous : undefined
+  const reusable = previous?.snapshot.settings.revision === settings.revision ? previous : undefined
+  const untouched = reusable && haveSameBundles(reusable.snapshot, bundles) ? reusable : undefined
   const activeOf = (unit: ServedItem): AnyActiveItem => {
-    const kept = reusable?.units.get(unit.id) === unit ? itemOf(reusable.snapshot, unit) : undefined
+    const unseen = untouched?.units.get(unit.id) === unit ? itemAt(untouched.snapshot, unit.id) : undefined
+    if (unseen) return unseen
+    const names = [...bundlesUsed(unit, bundles, tools)].sort()
+    const used = new Map(names.map((name) => [name, bundles.get(name)?.hash ?? '']))
+    const kept = reusable && keptEntry(unit, used, reusable)
     if (kept) return kept
-    const hashes = [...bundlesUsed(unit, bundles, tools)].map((name) => [name, bundles.get(name)?.hash ?? ''])
-    const input = { revision: unit.revision, bundles: Object.fromEntries(hashes), settings: settings.revision }
-    return activeItem(unit, digestOf(input))
+    const input = { revision: unit.revision, bundles: Object.fromEntries(used), settings: settings.revision }
+    return activeItem(unit, digestOf(input), names)
   }
   const itemsOf = <K extends DefinitionKind>(kind: K): Map<string, ActiveItem<K>> =>
     new Map(
@@ -133,8 +146,16 @@ export function buildSnapshot(
   })
 }
 
-const itemOf = (snapshot: Snapshot, { definition }: ServedItem): AnyActiveItem | undefined =>
-  snapshot[RUNNABLE[definition.kind]].get(definition.name)
-
-const activeItem = ({ id, owner, definition, revision }: ServedItem | ServedSettings, digest: string): AnyActiveItem =>
-  Object.freeze({ id, owner, definition, revision, digest }) as AnyActiveItem
+const activeItem = (
+  { id, owner, definition, revision }: ServedItem | ServedSettings,
+  digest: string,
+  bundles: readonly string[] = [],
+): AnyActiveItem =>
+  Object.freeze({
+    id,
+    owner,
+    definition,
+    revision,
+    digest,
+    ...(bundles.length === 0 ? {} : { bundles }),
+  }) as AnyActiveItem

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Outcome, Owner, Problem } from '../../../api/index.ts'
 import type { Candidate } from './resolve.ts'
 import type { Served } from './served.ts'
@@ -29,8 +30,8 @@ export class Candidates {
     this.#records.delete(id)
   }
 
-  entries(): IterableIterator<[string, CandidateRecord]> {
-    return this.#records.entries()
+  ids(): string[] {
+    return [...this.#records.keys()]
   }
 
   copy(): Candidates {
@@ -55,7 +56,7 @@ export class Candidates {
       if (record.type === 'refused') continue
       const waitsFor = waiting.get(id)
       if (waitsFor === undefined) this.#records.delete(id)
-      else this.#records.set(id, { ...record, waitsFor })
+      else if (!isDeepStrictEqual(record.waitsFor, waitsFor)) this.#records.set(id, { ...record, waitsFor })
     }
   }
 }

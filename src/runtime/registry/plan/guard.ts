@@ -1,4 +1,4 @@
-import { type ApplyRequest, ProblemError, type Reason } from '../../../api/index.ts'
+import { type ApplyRequest, type Owner, type Problem, ProblemError, type Reason } from '../../../api/index.ts'
 
 /** What decides whether an `apply` is looked at: who may write, and to which process. */
 export type Guard = {
@@ -18,6 +18,11 @@ export function admit(guard: Guard, request: ApplyRequest): Guard {
   return request.mode === 'check' ? guard : { ...guard, fence: request.fence, claimedBy: request.claim }
 }
 
+/** The guard after its holder gave the claim up. The fence stays. */
+export function released<G extends Omit<Guard, 'snapshot'>>(guard: G, claim: string): G {
+  return guard.claimedBy === claim ? { ...guard, claimedBy: undefined } : guard
+}
+
 function refusalOf(guard: Guard, { target, fence, claim, ifSnapshot }: ApplyRequest): [Reason, string] | undefined {
   if (target.bootId !== guard.bootId) {
     return ['WrongTarget', `target.bootId is ${target.bootId}, this process is ${guard.bootId}; read its state again`]
@@ -33,3 +38,9 @@ function refusalOf(guard: Guard, { target, fence, claim, ifSnapshot }: ApplyRequ
   }
   return undefined
 }
+
+/** The refusal of a change to what another owns. */
+export const ownedBy = (owner: Owner, id: string): Problem => ({
+  reason: 'OwnedByOther',
+  message: `${id} is owned by ${owner}`,
+})

@@ -28,7 +28,8 @@ const refuseOthers: RequestHandler = (req, _res, next) => {
 /** Deepest nesting of a JSON body: what reads it further on does so by recursion. */
 const MAX_DEPTH = 100
 
-const refuseDeep: RequestHandler = (req, _res, next) => {
+/** Refuses a body that is nested deeper than what reads it further on can follow. */
+export const refuseDeep: RequestHandler = (req, _res, next) => {
   if (depthWithin(req.body, MAX_DEPTH)) next()
   else next(new HttpError(422, `The body is nested deeper than ${MAX_DEPTH} levels`))
 }

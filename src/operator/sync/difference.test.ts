@@ -11,7 +11,8 @@ import {
 import { Registry } from '../../runtime/registry/index.ts'
 import { FakeLoader, filesOf, loadModel, push } from '../../runtime/registry/registry.fixture.ts'
 import type { Desired, RuntimeTarget } from '../ports.ts'
-import { difference, isEmpty, syncTarget } from './sync.ts'
+import { difference, isEmpty, podStateOf } from './difference.ts'
+import { syncTarget } from './sync.ts'
 
 const SIGNAL = new AbortController().signal
 const agent = (name: string, spec: object = {}): Definition => ({ kind: 'Agent', name, spec: agentSpec.parse(spec) })
@@ -35,8 +36,10 @@ function desired(definitions: readonly Definition[], parts: Partial<Desired> = {
     items: new Map(items),
     held: new Set(),
     bundles: new Map(),
-    mounted: new Set(),
+    kept: new Set(),
+    pins: new Map(),
     secrets: new Map(),
+    keptSecrets: new Set(),
     ...parts,
   }
 }
@@ -46,7 +49,7 @@ function makeTarget() {
   const registry = new Registry({ loadModel, loadBundle: new FakeLoader().load })
   const sent: ApplyRequest[] = []
   const target: RuntimeTarget = {
-    state: async () => registry.state(),
+    state: async () => ({ type: 'state', state: registry.state() }),
     apply: (request) => {
       sent.push(request)
       return registry.apply(request)
@@ -119,10 +122,10 @@ describe('syncTarget', () => {
     await registry.offer(bundleOf('mount', filesOf({ 'tools/m.ts': '1' })))
     await syncTarget(
       target,
-      desired([SETTINGS], { mounted: new Set(['mount']), bundles: new Map([['b', push({})]]) }),
+      desired([SETTINGS], { kept: new Set(['mount']), bundles: new Map([['b', push({})]]) }),
       SIGNAL,
     )
-    await syncTarget(target, desired([SETTINGS], { mounted: new Set(['mount']) }), SIGNAL)
+    await syncTarget(target, desired([SETTINGS], { kept: new Set(['mount']) }), SIGNAL)
     expect([...registry.current.bundles.keys()]).toEqual(['mount'])
   })
 
@@ -147,7 +150,7 @@ describe('syncTarget', () => {
         for (const agents of worlds) {
           const want = desired([SETTINGS, ...Object.entries(agents).map(([name, value]) => agent(name, value))])
           await syncTarget(target, want, SIGNAL)
-          expect(isEmpty(difference(registry.state(), want))).toBe(true)
+          expect(isEmpty(difference(podStateOf(registry.state()), want))).toBe(true)
         }
       }),
       { numRuns: 200 },

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { ROOT } from '../lib/bench.ts'
+import { ROOT } from './bench.ts'
 
 /** Compiles the sources into `home`, as an image holds them. Returns the program's file. */
 export function buildInto(home: string): string {

@@ -1,0 +1,32 @@
+import type { Context } from '../lib/bench.ts'
+import { buildInto } from '../lib/build.ts'
+import type { Report } from '../lib/report.ts'
+import { temporaryFolder } from '../lib/temporary.ts'
+import { burst } from './burst.ts'
+import { churn } from './churn.ts'
+import { coldStart } from './cold-start.ts'
+import { fleet } from './fleet.ts'
+import { idle } from './idle.ts'
+import type { Part } from './part.ts'
+import { restart } from './restart.ts'
+import { serverRestart } from './server-restart.ts'
+
+const PARTS: readonly Part[] = [coldStart, burst, restart, fleet, churn, serverRestart, idle]
+
+/** What the operator costs, and how soon it is done, on a real API server; beside a twin on controller-runtime. */
+export async function benchOperator(context: Context): Promise<Report> {
+  using home = temporaryFolder()
+  const main = buildInto(home.path)
+  const reports: [string, Report][] = []
+  for (const { name, measure } of PARTS.filter(({ name }) => context.only === undefined || name === context.only)) {
+    context.say(`operator: ${name}`)
+    reports.push([name, await measure({ ...context, main })])
+  }
+  if (reports.length === 0)
+    throw new Error(`no part "${context.only}": there are ${PARTS.map(({ name }) => name).join(', ')}`)
+  return {
+    targets: reports.flatMap(([, { targets }]) => targets),
+    tables: reports.flatMap(([, { tables }]) => tables),
+    data: Object.fromEntries(reports.map(([name, { data }]) => [name, data])),
+  }
+}

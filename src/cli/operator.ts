@@ -1,0 +1,110 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { systemClock } from '../clock.ts'
+import {
+  type ClusterConfig,
+  inClusterConfig,
+  isApiError,
+  kubeconfigConfig,
+  SERVICE_ACCOUNT_DIRECTORY,
+} from '../kube/index.ts'
+import { createLog, type Log } from '../log.ts'
+import { type Operator, startOperator } from '../operator/index.ts'
+import { createHealthApp, type Readiness, serve } from '../runtime/server/index.ts'
+import { FailureError, type OperatorConfig, type PodEnvironment, podEnvironment, UsageError } from './config.ts'
+import { version } from './files.ts'
+import type { Io } from './io.ts'
+
+/** Runs the operator until it is stopped, or until another one leads: then this process must end, and does. */
+export async function operator(config: OperatorConfig, io: Io): Promise<number> {
+  const environment = podEnvironment(io.environment)
+  const log = createLog({
+    level: config.logLevel,
+    format: io.stderr.isTTY === true ? 'pretty' : 'json',
+    destination: io.stderr,
+  })
+  const { cluster, namespace } = await findCluster(config, environment)
+  const stop = new AbortController()
+  const signal = AbortSignal.any([io.signal, stop.signal])
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const identity = `${environment.hostname ?? 'operator'}-${randomBytes(5).toString('hex')}`
+  const leaseNamespace = config.leaseNamespace ?? namespace ?? 'default'
+  log.info('operator starts', { version: version(), server: cluster.server, namespaces: config.namespaces, identity })
+  const { namespaces, workers, leaderElection } = config
+  const running = startOperator(
+    { cluster, namespaces, workers, leaderElection, leaseNamespace, identity, log, clock: systemClock, registry },
+    signal,
+  )
+  try {
+    const health = await serveHealth(running, registry, config, signal)
+    io.stdout.write(`metrics  ${health.url}/metrics\n`)
+    const code = await exitCode(running, log)
+    stop.abort()
+    await health.closed
+    return code
+  } finally {
+    stop.abort()
+    await running.ended.catch(() => undefined)
+  }
+}
+
+type Found = { readonly cluster: ClusterConfig; readonly namespace: string | undefined }
+
+/** @throws UsageError when nothing says where the API server is */
+async function findCluster({ kubeconfig, context }: OperatorConfig, environment: PodEnvironment): Promise<Found> {
+  const { serviceHost, servicePort, home } = environment
+  const inCluster = inClusterConfig({ host: serviceHost, port: servicePort })
+  if (kubeconfig === undefined && context === undefined && inCluster !== undefined)
+    return { cluster: inCluster, namespace: podNamespace() }
+  const byDefault = home === undefined ? undefined : join(home, '.kube/config')
+  const file = kubeconfig ?? environment.kubeconfig ?? byDefault
+  if (file === undefined || (kubeconfig === undefined && !existsSync(file)))
+    throw new UsageError('--kubeconfig is missing: this process is not in a cluster, and there is no ~/.kube/config')
+  try {
+    const { namespace, ...cluster } = await kubeconfigConfig({ file, ...(context === undefined ? {} : { context }) })
+    return { cluster, namespace }
+  } catch (error) {
+    if (isApiError(error)) throw new UsageError(`--kubeconfig ${file}: ${error.message}`)
+    throw error
+  }
+}
+
+function podNamespace(): string | undefined {
+  const file = join(SERVICE_ACCOUNT_DIRECTORY, 'namespace')
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() || undefined : undefined
+}
+
+function serveHealth(
+  running: Operator,
+  registry: Registry,
+  { metricsHost, metricsPort }: OperatorConfig,
+  signal: AbortSignal,
+) {
+  const ready = (): Readiness => {
+    const { phase } = running
+    const ok = phase === 'standby' || phase === 'leading'
+    return { ok, reasons: [phase === 'syncing' ? 'the caches are being filled' : `the operator is ${phase}`] }
+  }
+  const metrics = { contentType: registry.contentType, text: () => registry.metrics() }
+  const app = createHealthApp({ metrics, ready })
+  return serve({ app, host: metricsHost, port: metricsPort, signal, portFlag: '--metrics-port' })
+}
+
+/** @throws FailureError when the operator may not work here */
+async function exitCode({ ended }: Operator, log: Log): Promise<number> {
+  const outcome = await ended
+  switch (outcome.type) {
+    case 'ended':
+      return 0
+    case 'lost':
+      log.error('another operator leads: this one ends', { reason: outcome.error.reason, error: outcome.error })
+      return 1
+    case 'refused':
+      throw new FailureError(
+        `the Lease cannot be had: ${outcome.error.message}; see --lease-namespace and the rights of this account`,
+      )
+  }
+}

@@ -1,0 +1,29 @@
+import type { Clock } from '../../clock.ts'
+import { unanswered } from './failure.ts'
+
+/** A signal that aborts with the first of others, or with an ApiError `Timeout`; to be disposed. */
+export type Deadline = Disposable & {
+  readonly signal: AbortSignal
+  /** Takes the time limit away; the other signals go on counting. */
+  lift(): void
+}
+
+export function createDeadline(clock: Clock, ms: number, signals: readonly AbortSignal[]): Deadline {
+  const controller = new AbortController()
+  const ends = new AbortController()
+  for (const signal of signals) {
+    if (signal.aborted) controller.abort(signal.reason)
+    else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true, signal: ends.signal })
+  }
+  const timer = clock.timer(ms, () =>
+    controller.abort(unanswered('Timeout', `the API server did not answer within ${ms} ms`)),
+  )
+  return {
+    signal: controller.signal,
+    lift: () => timer.cancel(),
+    [Symbol.dispose]: () => {
+      timer.cancel()
+      ends.abort()
+    },
+  }
+}

@@ -1,0 +1,381 @@
+import { describe, expect, test } from '@jest/globals'
+import { createVirtualClock } from '../../clock.fixture.ts'
+import { ApiError, type KubeObject, type ObjectSink, type WatchObjectsOptions } from '../../kube/index.ts'
+import type { LogFields } from '../../log.ts'
+import { createDependents, type DependentsOptions } from './dependents.ts'
+
+type Labels = Readonly<Record<string, string>>
+type Data = Readonly<Record<string, string>>
+
+const base64 = (text: string) => Buffer.from(text).toString('base64')
+
+/** The ConfigMaps and Secrets of an API server, with the watches that show their metadata. */
+class MemoryCluster {
+  readonly objects = new Map<string, KubeObject>()
+  readonly gets: string[] = []
+  readonly watches: WatchObjectsOptions[] = []
+  /** Awaited before a `get` looks; throws what it fails with. */
+  before: () => Promise<void> | void = () => undefined
+  #version = 0
+  readonly #sinks = new Map<ObjectSink, string>()
+  #held: (() => void)[] | undefined
+
+  put(
+    kind: 'ConfigMap' | 'Secret',
+    name: string,
+    data: Data,
+    options: { labels?: Labels; created?: string } = {},
+  ): void {
+    const key = `${kind}/team/${name}`
+    const old = this.objects.get(key)
+    this.#version += 1
+    const object: KubeObject = {
+      apiVersion: 'v1',
+      kind,
+      metadata: {
+        name,
+        namespace: 'team',
+        uid: old?.metadata.uid ?? `uid-${this.#version}`,
+        resourceVersion: String(this.#version),
+        creationTimestamp: options.created ?? '2026-01-01T00:00:00Z',
+        labels: options.labels ?? {},
+      },
+      data: kind === 'Secret' ? Object.fromEntries(Object.entries(data).map(([k, v]) => [k, base64(v)])) : data,
+    }
+    this.objects.set(key, object)
+    this.#show((sink) => sink.upsert(metadataOnly(object)), kind)
+  }
+
+  remove(kind: 'ConfigMap' | 'Secret', name: string): void {
+    const object = this.objects.get(`${kind}/team/${name}`)
+    if (object === undefined) throw new Error(`no ${name}`)
+    this.objects.delete(`${kind}/team/${name}`)
+    this.#show((sink) => sink.remove(metadataOnly(object)), kind)
+  }
+
+  /** Watches show nothing until the result is called. */
+  hold(): () => void {
+    const held: (() => void)[] = []
+    this.#held = held
+    return () => {
+      this.#held = undefined
+      for (const show of held) show()
+    }
+  }
+
+  get watching(): number {
+    return this.#sinks.size
+  }
+
+  async get({ kind }: { kind: string }, { namespace, name }: { namespace?: string | undefined; name: string }) {
+    this.gets.push(`${kind}/${name}`)
+    await this.before()
+    return this.objects.get(`${kind}/${namespace}/${name}`)
+  }
+
+  async watch(options: WatchObjectsOptions, signal: AbortSignal): Promise<void> {
+    this.watches.push(options)
+    const { sink, type, namespace } = options
+    const list = () => {
+      const objects = [...this.objects.values()].filter(
+        ({ kind, metadata }) => kind === type.kind && metadata.namespace === namespace,
+      )
+      sink.replace(objects.map(metadataOnly), String(this.#version))
+      this.#sinks.set(sink, type.kind)
+    }
+    if (this.#held) this.#held.push(list)
+    else list()
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    this.#sinks.delete(sink)
+  }
+
+  #show(tell: (sink: ObjectSink) => void, of: string): void {
+    const show = () => {
+      for (const [sink, kind] of this.#sinks) if (kind === of) tell(sink)
+    }
+    if (this.#held) this.#held.push(show)
+    else show()
+  }
+}
+
+const metadataOnly = ({ apiVersion, kind, metadata }: KubeObject): KubeObject => ({ apiVersion, kind, metadata })
+
+const quiet = async () => {
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+}
+
+const OWNER = { namespace: 'team', name: 'main' }
+
+function createRig(cluster = new MemoryCluster()) {
+  const clock = createVirtualClock()
+  const controller = new AbortController()
+  const changes: string[] = []
+  const warnings: [string, LogFields | undefined][] = []
+  const unused = () => Promise.reject(new Error('not used here'))
+  const options: DependentsOptions = {
+    client: { get: (type, name) => cluster.get(type, name), list: unused, watch: unused },
+    clock,
+    log: { warn: (message, fields) => warnings.push([message, fields]), error: () => undefined },
+    random: () => 0,
+    onChange: (namespace) => changes.push(namespace),
+    watch: (watching, signal) => cluster.watch(watching, signal),
+  }
+  const dependents = createDependents(options, controller.signal)
+  const want = (configMaps: readonly string[], secrets: readonly string[] = []) =>
+    dependents.want(OWNER, { configMaps, secrets })
+  return { cluster, clock, changes, warnings, dependents, want, end: () => controller.abort(new Error('over')) }
+}
+
+async function followed(configMaps: readonly string[], secrets: readonly string[] = []) {
+  const rig = createRig()
+  rig.cluster.put('ConfigMap', 'files', { 'a.prompt.md': 'one' })
+  rig.cluster.put('Secret', 'llm', { key: 'canary-value' })
+  rig.dependents.follow(new Set(['team']))
+  rig.want(configMaps, secrets)
+  await quiet()
+  return rig
+}
+
+const textOf = (view: ReturnType<ReturnType<typeof createDependents>['configMap']>, key: string) =>
+  view.type === 'found' ? view.data.get(key)?.toString() : view.type
+
+describe('what is wanted', () => {
+  test('is loading until it has been read', async () => {
+    const { cluster, dependents, want, end } = createRig()
+    cluster.put('ConfigMap', 'files', {})
+    const show = cluster.hold()
+    dependents.follow(new Set(['team']))
+    want(['files', 'absent'])
+    await quiet()
+    expect(dependents.configMap('team', 'files')).toEqual({ type: 'loading' })
+    expect(dependents.configMap('team', 'absent')).toEqual({ type: 'loading' })
+    expect(dependents.hasSynced('team')).toBe(false)
+    show()
+    await quiet()
+    expect(dependents.hasSynced('team')).toBe(true)
+    expect(dependents.configMap('team', 'files').type).toBe('found')
+    expect(dependents.configMap('team', 'absent')).toEqual({ type: 'missing' })
+    end()
+  })
+
+  test('is found with its data decoded, and told', async () => {
+    const { dependents, changes, end } = await followed(['files'], ['llm'])
+    expect(dependents.configMap('team', 'files')).toEqual({
+      type: 'found',
+      uid: 'uid-1',
+      resourceVersion: '1',
+      creationTimestamp: '2026-01-01T00:00:00Z',
+      labels: {},
+      data: new Map([['a.prompt.md', Buffer.from('one')]]),
+    })
+    expect(textOf(dependents.secret('team', 'llm'), 'key')).toBe('canary-value')
+    expect(new Set(changes)).toEqual(new Set(['team']))
+    end()
+  })
+
+  test('alone is read, though everything is watched', async () => {
+    const { cluster, end } = await followed(['files'])
+    cluster.put('ConfigMap', 'other', {})
+    cluster.put('Secret', 'other', {})
+    await quiet()
+    expect(cluster.gets).toEqual(['ConfigMap/files'])
+    end()
+  })
+
+  test('is watched as metadata only, and without releases of Helm', async () => {
+    const { cluster, end } = await followed([])
+    expect(
+      cluster.watches.map(({ type, metadataOnly: only, fieldSelector }) => [type.kind, only, fieldSelector]),
+    ).toEqual([
+      ['ConfigMap', true, undefined],
+      ['Secret', true, 'type!=helm.sh/release.v1'],
+    ])
+    end()
+  })
+
+  test('is read again when it changes, and is found as it was until then', async () => {
+    const { cluster, dependents, changes, end } = await followed(['files'])
+    changes.length = 0
+    const answered = Promise.withResolvers<void>()
+    cluster.before = () => answered.promise
+    cluster.put('ConfigMap', 'files', { 'a.prompt.md': 'two' })
+    await quiet()
+    expect(textOf(dependents.configMap('team', 'files'), 'a.prompt.md')).toBe('one')
+    answered.resolve()
+    await quiet()
+    expect(textOf(dependents.configMap('team', 'files'), 'a.prompt.md')).toBe('two')
+    expect(changes).toEqual(['team'])
+    end()
+  })
+
+  test('is read once at a time however often it changes, and the latest wins', async () => {
+    const { cluster, dependents, end } = await followed(['files'])
+    const answered = Promise.withResolvers<void>()
+    cluster.before = () => answered.promise
+    for (const text of ['two', 'three', 'four']) cluster.put('ConfigMap', 'files', { 'a.prompt.md': text })
+    await quiet()
+    expect(cluster.gets).toHaveLength(2)
+    answered.resolve()
+    await quiet()
+    expect(textOf(dependents.configMap('team', 'files'), 'a.prompt.md')).toBe('four')
+    expect(cluster.gets).toHaveLength(2)
+    end()
+  })
+
+  test('is found when one owner of two wants it no more, and forgotten when none does', async () => {
+    const { dependents, want, end } = await followed(['files'])
+    dependents.want({ namespace: 'team', name: 'second' }, { configMaps: ['files'], secrets: [] })
+    want([])
+    expect(dependents.configMap('team', 'files').type).toBe('found')
+    dependents.want({ namespace: 'team', name: 'second' }, { configMaps: [], secrets: [] })
+    expect(dependents.configMap('team', 'files')).toEqual({ type: 'loading' })
+    end()
+  })
+
+  test('costs nothing when it is wanted again', async () => {
+    const { cluster, want, end } = await followed(['files'])
+    want(['files'])
+    await quiet()
+    expect(cluster.gets).toHaveLength(1)
+    end()
+  })
+})
+
+describe('a read that fails', () => {
+  test('is repeated with growing pauses and logged without data', async () => {
+    const { cluster, clock, dependents, warnings, end } = await followed([], ['llm'])
+    cluster.before = () => {
+      throw new ApiError({ code: 503, reason: 'ServiceUnavailable', message: 'busy' })
+    }
+    cluster.put('Secret', 'llm', { key: 'canary-2' })
+    await quiet()
+    for (const ms of [100, 200, 400]) {
+      await clock.scheduled(ms)
+      clock.advance(ms)
+      await quiet()
+    }
+    expect(cluster.gets).toHaveLength(5)
+    expect(textOf(dependents.secret('team', 'llm'), 'key')).toBe('canary-value')
+    expect(warnings).toHaveLength(4)
+    expect(JSON.stringify(warnings)).not.toContain('canary')
+    cluster.before = () => undefined
+    clock.advance(800)
+    await quiet()
+    expect(textOf(dependents.secret('team', 'llm'), 'key')).toBe('canary-2')
+    end()
+  })
+
+  test('is given up when it is not wanted any more', async () => {
+    const { cluster, clock, want, end } = await followed(['files'])
+    cluster.before = () => Promise.reject(new Error('busy'))
+    cluster.put('ConfigMap', 'files', {})
+    await clock.scheduled(100)
+    want([])
+    await quiet()
+    expect(clock.running()).toBe(0)
+    end()
+  })
+})
+
+describe('what is deleted', () => {
+  test('is found for 30 s when it is a ConfigMap, and then missing since it went', async () => {
+    const { cluster, clock, dependents, changes, end } = await followed(['files'])
+    changes.length = 0
+    const sinceMs = clock.now()
+    cluster.remove('ConfigMap', 'files')
+    clock.advance(29_999)
+    expect(textOf(dependents.configMap('team', 'files'), 'a.prompt.md')).toBe('one')
+    clock.advance(1)
+    expect(dependents.configMap('team', 'files')).toEqual({ type: 'missing', sinceMs })
+    expect(changes).toEqual(['team', 'team'])
+    end()
+  })
+
+  test('goes on being found when it is created again in time', async () => {
+    const { cluster, clock, dependents, end } = await followed(['files'])
+    cluster.remove('ConfigMap', 'files')
+    clock.advance(29_000)
+    cluster.put('ConfigMap', 'files', { 'a.prompt.md': 'again' })
+    await quiet()
+    clock.advance(60_000)
+    expect(textOf(dependents.configMap('team', 'files'), 'a.prompt.md')).toBe('again')
+    expect(dependents.configMap('team', 'files')).toMatchObject({ uid: 'uid-3' })
+    end()
+  })
+
+  test('is missing at once when it is a Secret', async () => {
+    const { cluster, dependents, clock, end } = await followed([], ['llm'])
+    cluster.remove('Secret', 'llm')
+    expect(dependents.secret('team', 'llm')).toEqual({ type: 'missing', sinceMs: clock.now() })
+    end()
+  })
+
+  test('keeps its place among the labelled ones for as long as it is found', async () => {
+    const { cluster, clock, dependents, want, end } = await followed([])
+    const labels = { bundle: 'yes' }
+    cluster.put('ConfigMap', 'first', {}, { labels, created: '2026-01-01T00:00:00Z' })
+    cluster.put('ConfigMap', 'second', {}, { labels, created: '2026-01-02T00:00:00Z' })
+    want(['first', 'second'])
+    await quiet()
+    cluster.remove('ConfigMap', 'first')
+    expect(dependents.labelled('team', labels)).toEqual(['first', 'second'])
+    clock.advance(30_000)
+    expect(dependents.labelled('team', labels)).toEqual(['second'])
+    end()
+  })
+})
+
+describe('labelled ConfigMaps', () => {
+  test('are those that have every label, by age and then by name', async () => {
+    const { cluster, dependents, end } = await followed([])
+    const labels = { app: 'x', tier: 'y' }
+    cluster.put('ConfigMap', 'young', {}, { labels, created: '2026-01-02T00:00:00Z' })
+    cluster.put('ConfigMap', 'b', {}, { labels: { ...labels, more: 'z' }, created: '2026-01-01T00:00:00Z' })
+    cluster.put('ConfigMap', 'a', {}, { labels, created: '2026-01-01T00:00:00Z' })
+    cluster.put('ConfigMap', 'half', {}, { labels: { app: 'x' } })
+    expect(dependents.labelled('team', labels)).toEqual(['a', 'b', 'young'])
+    end()
+  })
+
+  test('are told when one gets or loses a label, and not when another of its fields changes', async () => {
+    const { cluster, changes, end } = await followed([])
+    cluster.put('ConfigMap', 'other', {}, { labels: { app: 'x' } })
+    changes.length = 0
+    cluster.put('ConfigMap', 'other', { more: 'data' }, { labels: { app: 'x' } })
+    expect(changes).toEqual([])
+    cluster.put('ConfigMap', 'other', {}, { labels: {} })
+    expect(changes).toEqual(['team'])
+    end()
+  })
+})
+
+describe('namespaces', () => {
+  test('that are not followed any more are not watched and not known', async () => {
+    const { cluster, clock, dependents, end } = await followed(['files'])
+    cluster.remove('ConfigMap', 'files')
+    dependents.follow(new Set())
+    await quiet()
+    expect(cluster.watching).toBe(0)
+    expect(clock.running()).toBe(0)
+    expect(dependents.configMap('team', 'files')).toEqual({ type: 'loading' })
+    expect(dependents.labelled('team', {})).toEqual([])
+    end()
+  })
+
+  test('that are followed already are watched once', async () => {
+    const { cluster, dependents, end } = await followed(['files'])
+    dependents.follow(new Set(['team']))
+    await quiet()
+    expect(cluster.watches).toHaveLength(2)
+    end()
+  })
+
+  test('are let go of with the signal', async () => {
+    const { cluster, clock, end } = await followed(['files'])
+    cluster.remove('ConfigMap', 'files')
+    end()
+    await quiet()
+    expect(cluster.watching).toBe(0)
+    expect(clock.running()).toBe(0)
+  })
+})

@@ -1,0 +1,145 @@
+import type { Kind } from '../../api/index.ts'
+import type { Clock } from '../../clock.ts'
+import {
+  type Expectations,
+  isApiError,
+  type KubeClient,
+  type KubeObject,
+  keyOfName,
+  type ObjectName,
+  type Outcome,
+  statusApply,
+  writeFinalizer,
+} from '../../kube/index.ts'
+import type { RuntimeUnit } from '../unit/unit.ts'
+import { type Catalogue, type Declared, FINALIZER, hasFinalizer, isLeaving } from '../world/catalogue.ts'
+import { parseItemKey, RESOURCE_TYPES } from './keys.ts'
+import { type ReportTimes, reportOn } from './report-on.ts'
+
+/** Name under which the operator owns the fields of a status. */
+export const FIELD_MANAGER = 'midflight'
+
+/** Longest wait for pods that still hold an object that is being deleted, in milliseconds. */
+export const RELEASE_MS = 30_000
+/** After somebody else's write came between: the watch is about to show it. */
+const CONFLICT_MS = 50
+
+/** The AgentRuntimes that are at work. */
+export interface Units {
+  of(runtime: ObjectName): RuntimeUnit | undefined
+  inNamespace(namespace: string | undefined): Iterable<RuntimeUnit>
+  /** An item serves where it is to serve: where it served before may let go of it. */
+  arrived(object: KubeObject): void
+}
+
+export type ItemsDeps = {
+  readonly client: Pick<KubeClient, 'patch'>
+  readonly catalogue: Catalogue
+  readonly units: Units
+  /** What was written to objects of a kind in a namespace. */
+  readonly expectations: (kind: Kind, namespace: string | undefined) => Expectations
+  readonly clock: Clock
+}
+
+/** Keeps the finalizer and the status of objects: one reconcile brings one object to what its pods say. */
+export class ItemReconciler {
+  readonly #deps: ItemsDeps
+  /** When an object's status was written last, and since when one is being deleted; on the monotonic clock. */
+  readonly #writtenAt = new Map<string, number>()
+  readonly #leavingSince = new Map<string, number>()
+
+  constructor(deps: ItemsDeps) {
+    this.#deps = deps
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<Outcome> {
+    const { kind, name } = parseItemKey(key)
+    const declared = this.#deps.catalogue.get(kind, name)
+    if (declared === undefined) {
+      this.#writtenAt.delete(key)
+      this.#leavingSince.delete(key)
+      return { type: 'settled' }
+    }
+    try {
+      const object = this.#expectations(kind, name).latest(keyOfName(name), declared.object) ?? declared.object
+      const current = { ...declared, object }
+      return isLeaving(object) ? await this.#release(key, current, signal) : await this.#report(key, current, signal)
+    } catch (error) {
+      return outcomeOf(error)
+    }
+  }
+
+  #expectations(kind: Kind, { namespace }: ObjectName): Expectations {
+    return this.#deps.expectations(kind, namespace)
+  }
+
+  async #report(key: string, declared: Declared, signal: AbortSignal): Promise<Outcome> {
+    const { units, clock, client } = this.#deps
+    const { kind, name } = parseItemKey(key)
+    const runtime = { namespace: name.namespace, name: declared.entry.runtime }
+    const unit = units.of(runtime)
+    const object = unit?.hasPods ? await this.#guard(kind, declared.object, signal) : declared.object
+    if (object === undefined) return { type: 'requeue', afterMs: CONFLICT_MS }
+    const written = this.#writtenAt.get(key)
+    const times: ReportTimes = {
+      now: clock.now(),
+      sinceWriteMs: written === undefined ? undefined : clock.monotonic() - written,
+    }
+    const report = reportOn({ ...declared, object }, unit, times)
+    if (report === undefined) return { type: 'settled' }
+    if (report.serves) units.arrived(object)
+    switch (report.type) {
+      case 'same':
+        return { type: 'settled' }
+      case 'later':
+        return { type: 'requeue', afterMs: report.afterMs }
+      case 'write': {
+        const { name: target, patch } = statusApply(object, report.status, FIELD_MANAGER)
+        this.#wrote(kind, name, await client.patch(RESOURCE_TYPES[kind], target, patch, signal))
+        this.#writtenAt.set(key, clock.monotonic())
+        return { type: 'settled' }
+      }
+    }
+  }
+
+  /** The object with the finalizer, which it gets before any pod; undefined when it has changed in between. */
+  async #guard(kind: Kind, object: KubeObject, signal: AbortSignal): Promise<KubeObject | undefined> {
+    if (hasFinalizer(object)) return object
+    const change = { type: RESOURCE_TYPES[kind], object, finalizer: FINALIZER, wanted: 'present' } as const
+    const result = await writeFinalizer(this.#deps.client, change, signal)
+    if (result.type !== 'written') return undefined
+    this.#wrote(kind, object.metadata, result.object)
+    return result.object
+  }
+
+  /** Lets an object go once no pod that answers holds it, or after half a minute: the next sync prunes the rest. */
+  async #release(key: string, { object, entry }: Declared, signal: AbortSignal): Promise<Outcome> {
+    if (!hasFinalizer(object)) return { type: 'settled' }
+    const { clock, units, client } = this.#deps
+    const { kind, name } = parseItemKey(key)
+    const since = this.#leavingSince.get(key) ?? clock.monotonic()
+    this.#leavingSince.set(key, since)
+    const leftMs = RELEASE_MS - (clock.monotonic() - since)
+    const isHeld =
+      kind === 'AgentRuntime'
+        ? units.of(name)?.acknowledged.holdsClaim(object)
+        : [...units.inNamespace(name.namespace)].some((unit) => unit.acknowledged.holds(entry.id))
+    if (isHeld && leftMs > 0) return { type: 'requeue', afterMs: leftMs }
+    const change = { type: RESOURCE_TYPES[kind], object, finalizer: FINALIZER, wanted: 'absent' } as const
+    const result = await writeFinalizer(client, change, signal)
+    if (result.type === 'written') this.#wrote(kind, name, result.object)
+    return result.type === 'conflict' ? { type: 'requeue', afterMs: CONFLICT_MS } : { type: 'settled' }
+  }
+
+  #wrote(kind: Kind, name: ObjectName, object: KubeObject): void {
+    this.#expectations(kind, name).wrote(object)
+  }
+}
+
+/** A conflict is no failure: the newer object is on its way. What is gone needs nothing. */
+function outcomeOf(error: unknown): Outcome {
+  if (isApiError(error, 404)) return { type: 'settled' }
+  if (isApiError(error, 409)) return { type: 'requeue', afterMs: CONFLICT_MS }
+  if (isApiError(error, 400, 422)) return { type: 'stalled', error }
+  return { type: 'retry', error }
+}

@@ -1,0 +1,48 @@
+import type { Kind, RunnableKind } from '../../api/index.ts'
+import { timestamp } from '../../kube/index.ts'
+import { parseItemStatus, parseRuntimeStatus, type Report, reportItem, reportRuntime } from '../report/index.ts'
+import type { RuntimeUnit } from '../unit/unit.ts'
+import type { Declared } from '../world/catalogue.ts'
+
+export type ReportTimes = {
+  /** Milliseconds since 1970. */
+  readonly now: number
+  readonly sinceWriteMs: number | undefined
+}
+
+/** What is to be said of an object, and whether it serves where it is to serve. */
+export type ObjectReport = Report<object> & { readonly serves: boolean }
+
+/**
+ * The status of an object, from what its unit knows. Undefined unit: there is no such AgentRuntime.
+ * @returns undefined for an AgentRuntime that has no unit yet
+ */
+export function reportOn(
+  { object, entry }: Declared,
+  unit: RuntimeUnit | undefined,
+  times: ReportTimes,
+): ObjectReport | undefined {
+  const problems = unit?.problemsOf(entry) ?? (entry.type === 'refused' ? entry.problems : [])
+  const item =
+    problems.length > 0 || entry.type === 'refused'
+      ? ({ type: 'refused', problems } as const)
+      : ({ type: 'compiled', revision: unit?.revisionOf(entry) ?? entry.item.revision } as const)
+  const common = {
+    generation: object.metadata.generation ?? 0,
+    item,
+    unsettledMs: unit?.unsettledMs(entry.id) ?? 0,
+    sinceWriteMs: times.sinceWriteMs,
+    now: timestamp(times.now),
+  }
+  const serves = item.type === 'compiled' && (unit?.acknowledged.serves(entry.id, item.revision) ?? false)
+  if (!isRunnable(entry.ref.kind)) {
+    if (unit === undefined) return undefined
+    const previous = parseRuntimeStatus(object.status)
+    return { ...reportRuntime({ ...common, previous, runtime: unit.view }), serves }
+  }
+  const previous = parseItemStatus(object.status)
+  const named = { kind: entry.ref.kind, id: entry.id, runtimeName: entry.runtime }
+  return { ...reportItem({ ...common, ...named, previous, runtime: unit?.view }), serves }
+}
+
+const isRunnable = (kind: Kind): kind is RunnableKind => kind !== 'AgentRuntime'

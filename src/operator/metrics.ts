@@ -1,0 +1,69 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+
+/** What changes are told apart by: the part of an item's id before the slash. */
+export const PROPAGATED_KINDS = ['agents', 'teams', 'workflows', 'settings', 'bundles'] as const
+export type PropagatedKind = (typeof PROPAGATED_KINDS)[number]
+
+/** How the units of a kind begin. */
+export const UNIT_PREFIX: Readonly<Record<PropagatedKind, string>> = {
+  agents: 'agents/',
+  teams: 'teams/',
+  workflows: 'workflows/',
+  settings: 'settings',
+  bundles: 'bundle/',
+}
+
+/** The operator's own metrics. Recorders never throw. */
+export type OperatorMetrics = {
+  /** @param seconds from the watch event until the last pod showed it */
+  propagated(kind: PropagatedKind, seconds: number): void
+  /** A pod that held what it should held something else, though nothing had changed. */
+  driftRepaired(): void
+}
+
+export type OperatorGauges = {
+  /** Pods that lack something of a kind. */
+  readonly podsBehind: (kind: PropagatedKind) => number
+  /** Objects in memory, by kind. */
+  readonly cached: () => Readonly<Record<string, number>>
+}
+
+/** @param gauges read when the metrics are */
+export function operatorMetrics(registry: Registry, gauges: OperatorGauges): OperatorMetrics {
+  const registers = [registry]
+  const propagation = new Histogram({
+    name: 'midflight_propagation_seconds',
+    help: 'Time from the watch event of a change until the last pod acknowledged it',
+    labelNames: ['kind'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  })
+  const repairs = new Counter({
+    name: 'midflight_drift_repairs_total',
+    help: 'Registries of pods that were brought back to what is declared though nothing had been declared anew',
+    registers,
+  })
+  new Gauge({
+    name: 'midflight_pods_behind',
+    help: 'Pods that do not hold everything that is declared',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      for (const kind of PROPAGATED_KINDS) this.set({ kind }, gauges.podsBehind(kind))
+    },
+  })
+  new Gauge({
+    name: 'midflight_cache_objects',
+    help: 'Objects in memory',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      for (const [kind, count] of Object.entries(gauges.cached())) this.set({ kind }, count)
+    },
+  })
+  for (const kind of PROPAGATED_KINDS) propagation.zero({ kind })
+  return {
+    propagated: (kind, seconds) => propagation.observe({ kind }, seconds),
+    driftRepaired: () => repairs.inc(),
+  }
+}

@@ -1,0 +1,300 @@
+import { createHash } from 'node:crypto'
+import type { Registry } from 'prom-client'
+import type { Clock } from '../clock.ts'
+import {
+  type ApiError,
+  type ClusterConfig,
+  createClient,
+  createControllerMetrics,
+  createLeaderMetrics,
+  createQueueMetrics,
+  createRecorder,
+  createRestMetrics,
+  createTransport,
+  createWatchMetrics,
+  createWorkQueue,
+  type EventRecorder,
+  type KubeClient,
+  keyOfName,
+  LeaseLost,
+  type LeaseName,
+  PRIORITY,
+  runController,
+  runElected,
+  stampLease,
+  type WatchClient,
+  type WorkQueue,
+} from '../kube/index.ts'
+import type { Log } from '../log.ts'
+import { createDependents } from './dependents/index.ts'
+import { itemKey } from './items/keys.ts'
+import { ItemReconciler } from './items/reconcile.ts'
+import { type OperatorMetrics, operatorMetrics, UNIT_PREFIX } from './metrics.ts'
+import { connectPod, createStateInterner } from './pods/index.ts'
+import { createHttpTarget } from './target/index.ts'
+import { Units } from './units.ts'
+import { watchPods } from './world/pod-watches.ts'
+import { type World, watchWorld } from './world/world.ts'
+
+export type OperatorOptions = {
+  readonly cluster: ClusterConfig
+  /** Empty: all of them. */
+  readonly namespaces: readonly string[]
+  /** How many objects are worked on at once. */
+  readonly workers: number
+  readonly leaderElection: boolean
+  readonly leaseNamespace: string
+  /** Unique to this process: a pod's name and something random. */
+  readonly identity: string
+  readonly log: Log
+  readonly clock: Clock
+  readonly registry: Registry
+}
+
+/** How far an operator has come. `standby`: its caches are warm, another one leads. */
+export type OperatorPhase = 'syncing' | 'standby' | 'leading' | 'stopping'
+
+export type OperatorOutcome =
+  | { readonly type: 'ended' }
+  /** Another operator leads, or may: this process must end at once. */
+  | { readonly type: 'lost'; readonly error: LeaseLost }
+  /** The Lease, without which nothing may be written, cannot be had. */
+  | { readonly type: 'refused'; readonly error: ApiError }
+
+export interface Operator {
+  readonly phase: OperatorPhase
+  /** Resolves when the signal has aborted and what was under way has ended, or when the lease is lost. */
+  readonly ended: Promise<OperatorOutcome>
+}
+
+/** How long one object's reconcile may take: a few requests. */
+const ITEM_TIMEOUT_MS = 60_000
+
+/** The Lease of the operators of these namespaces: others get another one. */
+export function leaseNameOf(namespaces: readonly string[], leaseNamespace: string): LeaseName {
+  const hash = createHash('sha256')
+    .update([...namespaces].sort().join(','))
+    .digest('hex')
+  return { namespace: leaseNamespace, name: `midflight-operator-${hash.slice(0, 8)}` }
+}
+
+/** Starts an operator: it warms its caches, waits until it leads, and then keeps the registries of all runtimes as declared. */
+export function startOperator(options: OperatorOptions, signal: AbortSignal): Operator {
+  let phase: OperatorPhase = 'syncing'
+  const enter = (next: OperatorPhase): void => {
+    phase = next
+    options.log.info(`operator is ${next}`)
+  }
+  const ended = run(options, enter, signal).finally(() => {
+    phase = 'stopping'
+  })
+  return {
+    ended,
+    get phase() {
+      return phase
+    },
+  }
+}
+
+async function run(
+  options: OperatorOptions,
+  enter: (phase: OperatorPhase) => void,
+  signal: AbortSignal,
+): Promise<OperatorOutcome> {
+  const { cluster, registry, clock, log, identity, namespaces, leaseNamespace } = options
+  const connection = new AbortController()
+  try {
+    const metrics = createRestMetrics(registry, new URL(cluster.server).host)
+    const client = createClient(createTransport(cluster, { signal: connection.signal, metrics, clock }))
+    const process = new OperatorProcess(options, client)
+    await process.warmUp(signal)
+    if (signal.aborted) return { type: 'ended' }
+    const lease = leaseNameOf(namespaces, leaseNamespace)
+    const leaders = createLeaderMetrics(registry).of(lease.name)
+    if (!options.leaderElection) {
+      const stamp = await stampLease({ client, lease, identity, clock }, signal)
+      if (stamp.type === 'refused') return stamp
+      enter('leading')
+      await process.lead({ fence: stamp.fence, isHeld: () => true }, signal)
+      return { type: 'ended' }
+    }
+    enter('standby')
+    const election = { client, lease, identity, clock, log, metrics: leaders }
+    return await runElected(
+      election,
+      async (leadership) => {
+        enter('leading')
+        await process.lead(leadership, leadership.signal)
+      },
+      signal,
+    )
+  } finally {
+    connection.abort()
+  }
+}
+
+/** What one process of an operator is made of. Its parts that read are always on; those that write need leadership. */
+class OperatorProcess {
+  readonly #options: OperatorOptions
+  readonly #client: KubeClient & WatchClient
+  readonly #watchMetrics
+  readonly #metrics: OperatorMetrics
+  readonly #items: WorkQueue
+  readonly #runtimes: WorkQueue
+  readonly #stop = new AbortController()
+  #world: World | undefined
+  #units: Units | undefined
+
+  constructor(options: OperatorOptions, client: KubeClient & WatchClient) {
+    const { registry, clock } = options
+    this.#options = options
+    this.#client = client
+    this.#watchMetrics = createWatchMetrics(registry)
+    const queues = createQueueMetrics(registry)
+    const priorities = Object.values(PRIORITY)
+    this.#items = createWorkQueue({ clock, metrics: queues.of('objects', priorities) })
+    this.#runtimes = createWorkQueue({ clock, metrics: queues.of('runtimes', priorities) })
+    this.#metrics = operatorMetrics(registry, {
+      podsBehind: (kind) => {
+        const units = [...(this.#units?.all() ?? [])]
+        return units.reduce((sum, unit) => sum + unit.acknowledged.behind(UNIT_PREFIX[kind]), 0)
+      },
+      cached: () => this.#world?.counts() ?? {},
+    })
+  }
+
+  /** Fills the caches and keeps them warm. */
+  async warmUp(signal: AbortSignal): Promise<void> {
+    const { namespaces, clock, log } = this.#options
+    const world = watchWorld(
+      {
+        client: this.#client,
+        namespaces,
+        clock,
+        log,
+        metrics: this.#watchMetrics,
+        onObject: (object, change, isInitial) => {
+          const { namespace, name } = object.metadata
+          const priority = isInitial ? PRIORITY.LOW : PRIORITY.HIGH
+          this.#items.add(itemKey(object.kind as never, { namespace, name }), { priority })
+          for (const runtime of change?.runtimes ?? [])
+            this.#runtimes.add(keyOfName({ namespace, name: runtime }), { priority })
+          if (object.kind === 'AgentRuntime' && change) this.#followRuntimes(namespace)
+        },
+      },
+      AbortSignal.any([signal, this.#stop.signal]),
+    )
+    this.#world = world
+    await world.synced(signal).catch(() => undefined)
+  }
+
+  #followRuntimes(namespace: string | undefined): void {
+    this.#units?.follow()
+    this.#units?.wakeNamespace(namespace)
+  }
+
+  /** Writes, until the signal aborts. */
+  async lead(leadership: Writer, signal: AbortSignal): Promise<void> {
+    const { clock, log, identity } = this.#options
+    const client = guarded(this.#client, leadership)
+    const reporter = { controller: 'midflight.dev/operator', instance: identity.slice(0, 128) }
+    const recorder = createRecorder({ client, reporter, clock, log }, signal)
+    const world = this.#warmWorld
+    const units = this.#startUnits(leadership.fence, recorder, signal)
+    const items = new ItemReconciler({
+      client,
+      clock,
+      units,
+      catalogue: world.catalogue,
+      expectations: (kind, namespace) => world.expectations(kind, namespace),
+    })
+    await this.#runControllers(units, items, signal)
+    await recorder.ended
+    this.#stop.abort()
+    await world.ended
+  }
+
+  get #warmWorld(): World {
+    if (this.#world === undefined) throw new Error('caches are warmed before anything is written')
+    return this.#world
+  }
+
+  #startUnits(fence: number, recorder: EventRecorder, signal: AbortSignal): Units {
+    const { clock, log } = this.#options
+    const interner = createStateInterner()
+    const watching = { client: this.#client, clock, log, metrics: this.#watchMetrics }
+    const wake = (namespace: string | undefined) => this.#units?.wakeNamespace(namespace)
+    const units = new Units(
+      {
+        world: this.#warmWorld,
+        pods: watchPods({ ...watching, onChange: ({ namespace }) => wake(namespace) }, signal),
+        dependents: createDependents({ ...watching, onChange: wake }, signal),
+        unitQueue: this.#runtimes,
+        itemQueue: this.#items,
+        shared: {
+          fence,
+          clock,
+          metrics: this.#metrics,
+          reach: ({ token, ...address }) => createHttpTarget({ ...address, token: () => token() ?? '', clock }),
+          connect: (pod, target, onChange, ends) =>
+            connectPod({ target, pod, clock, onChange, interner, onDivergence: this.#metrics.driftRepaired }, ends),
+        },
+        record: (regarding, event) => recorder.record({ regarding, ...event }),
+      },
+      signal,
+    )
+    this.#units = units
+    units.follow()
+    return units
+  }
+
+  async #runControllers(units: Units, items: ItemReconciler, signal: AbortSignal): Promise<void> {
+    const { clock, log, workers, registry } = this.#options
+    const metrics = createControllerMetrics(registry)
+    const common = { workers, clock, log }
+    const runtimes = {
+      name: 'runtimes',
+      queue: this.#runtimes,
+      metrics: metrics.of('runtimes'),
+      reconcile: (key: string) => units.reconcile(key),
+    }
+    const objects = {
+      name: 'objects',
+      queue: this.#items,
+      metrics: metrics.of('objects'),
+      timeoutMs: ITEM_TIMEOUT_MS,
+      reconcile: (key: string, until: AbortSignal) => items.reconcile(key, until),
+    }
+    await Promise.all([
+      runController({ ...common, ...runtimes }, signal),
+      runController({ ...common, ...objects }, signal),
+    ])
+  }
+}
+
+/** May write, as far as it knows. */
+type Writer = { readonly fence: number; isHeld(): boolean }
+
+/** A client that writes only while this process may. */
+function guarded<C extends KubeClient>(client: C, { isHeld }: Pick<Writer, 'isHeld'>): KubeClient {
+  const check = (): void => {
+    if (!isHeld()) throw new LeaseLost('Expired', 'the lease was not renewed in time: another operator may lead')
+  }
+  return {
+    get: (...args) => client.get(...args),
+    list: (...args) => client.list(...args),
+    request: (...args) => client.request(...args),
+    create: async (...args) => {
+      check()
+      return client.create(...args)
+    },
+    patch: async (...args) => {
+      check()
+      return client.patch(...args)
+    },
+    delete: async (...args) => {
+      check()
+      return client.delete(...args)
+    },
+  }
+}

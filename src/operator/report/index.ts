@@ -1,0 +1,5 @@
+export { type ItemInput, reportItem } from './item.ts'
+export { parseItemStatus, parseRuntimeStatus } from './parse.ts'
+export type { Declared } from './rows.ts'
+export { type RuntimeInput, reportRuntime } from './runtime.ts'
+export type { Report } from './settle.ts'

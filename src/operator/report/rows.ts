@@ -1,0 +1,105 @@
+import { type Problem, REASONS } from '../../api/index.ts'
+import type { PodView, RuntimeView } from '../ports.ts'
+import type { Note, Row } from './conditions.ts'
+import type { Certainty } from './settle.ts'
+import { SERVED } from './standing.ts'
+import type { Tally } from './tally.ts'
+import { clip, describeProblems, describeStanding, listNames, type Subject } from './words.ts'
+
+/** An object as its declaration alone tells. */
+export type Declared =
+  | { readonly type: 'compiled'; readonly revision: string }
+  | { readonly type: 'refused'; readonly problems: readonly Problem[] }
+
+/** A row of the truth table, and how sure it is. */
+export type Finding = { readonly row: Row; readonly certainty: Certainty }
+
+const notReady = ({ reason, message }: Note, available: boolean, progress: 'reconciling' | 'stalled'): Finding => ({
+  row: { ready: { status: 'False', reason, message: clip(message) }, available, progress },
+  certainty: 'known',
+})
+
+/** Whether no pod counts yet, while one that is Ready is being asked for its state: then nothing is known. */
+const isAsked = ({ pods }: RuntimeView, { counted }: Tally): boolean =>
+  counted === 0 && pods.some(({ isReady, link, state }) => isReady && link.type === 'connecting' && state === undefined)
+
+/** Nothing can be made of the declaration; what served goes on serving. */
+export function findRefused(problems: readonly Problem[], view: RuntimeView | undefined, seen: Seen): Finding {
+  const certainty = view && seen.tally && isAsked(view, seen.tally) ? 'unknown' : 'known'
+  return { ...describeRefused(problems, seen.available), certainty }
+}
+
+/** What the pods said, if there are any to ask, and whether some version serves. */
+export type Seen = { readonly tally: Tally | undefined; readonly available: boolean }
+
+function describeRefused(problems: readonly Problem[], available: boolean): Finding {
+  const reason = problems[0]?.reason ?? 'InvalidSpec'
+  const note = { reason, message: clip(describeProblems(problems)) }
+  const { condition, retry } = REASONS[reason]
+  const finding = notReady(note, available, retry ? 'reconciling' : 'stalled')
+  return condition === 'Ready' ? finding : { ...finding, row: { ...finding.row, refused: note } }
+}
+
+/** The spec names an AgentRuntime that is not there. */
+export function findNoRuntime(name: string, available: boolean): Finding {
+  const message = `spec.runtime: there is no AgentRuntime "${name}" in this namespace: create it, or name another`
+  return notReady({ reason: 'RuntimeNotFound', message }, available, 'reconciling')
+}
+
+/** How far the pods are, as they say themselves. */
+export function findServed(subject: Subject): Finding {
+  const { tally, view } = subject
+  const available = tally.serving > 0
+  if (tally.counted === 0) return { ...findNoPods(view), ...(isAsked(view, tally) && { certainty: 'unknown' }) }
+  const standing = tally.worst?.standing ?? SERVED
+  const message = clip(describeStanding(standing, subject))
+  switch (standing.type) {
+    case 'served':
+      return {
+        row: { ready: { status: 'True', reason: 'Served', message }, available, progress: 'settled' },
+        certainty: 'known',
+      }
+    case 'syncing':
+      return { ...notReady({ reason: 'Syncing', message }, available, 'reconciling'), certainty: 'settles' }
+    case 'unreachable':
+    case 'waiting':
+      return notReady({ reason: standing.problem.reason, message }, available, 'reconciling')
+    case 'refused':
+      return notReady({ reason: standing.problem.reason, message }, available, 'stalled')
+  }
+}
+
+/** No pod counts: there is none, or none has been given everything. */
+function findNoPods({ name, pods, claimedPods }: RuntimeView): Finding {
+  const runtime = `AgentRuntime "${name.name}"`
+  if (pods.length === 0 && claimedPods.length > 0) {
+    const message = `an older AgentRuntime has every pod that ${runtime} selects (${listNames(claimedPods)}): select others in spec.adopt.selector, or delete one of the two`
+    return notReady({ reason: 'PodsClaimed', message }, false, 'reconciling')
+  }
+  if (pods.length === 0) {
+    const message = `${runtime} has no pods: start some with the labels of its spec.adopt.selector`
+    return notReady({ reason: 'PodsNotFound', message }, false, 'reconciling')
+  }
+  const silent = firstByName(pods.filter(({ isReady, link }) => isReady && link.type === 'unreachable'))
+  if (silent?.link.type === 'unreachable') {
+    const { reason, message } = silent.link.problem
+    return notReady({ reason, message: `pod ${silent.name} of ${runtime}: ${message}` }, false, 'reconciling')
+  }
+  const isAsked = pods.some(({ isReady, link }) => isReady && link.type === 'connecting')
+  return {
+    ...notReady(describeNotReady(runtime, pods), false, 'reconciling'),
+    certainty: isAsked ? 'unknown' : 'known',
+  }
+}
+
+function describeNotReady(runtime: string, pods: readonly PodView[]): Note {
+  const first = firstByName(pods)
+  const why = first?.isReady ? 'has not been given everything yet' : 'is not Ready'
+  return { reason: 'PodsNotReady', message: `no pod of ${runtime} can serve yet: pod ${first?.name} ${why}` }
+}
+
+function firstByName(pods: readonly PodView[]): PodView | undefined {
+  let first: PodView | undefined
+  for (const pod of pods) if (first === undefined || pod.name < first.name) first = pod
+  return first
+}

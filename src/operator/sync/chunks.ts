@@ -1,0 +1,66 @@
+import type { Definition } from '../../api/index.ts'
+import type { Difference } from './difference.ts'
+
+/** Most items of one call. */
+export const CHUNK_ITEMS = 500
+/** Characters of items and bundles that one call holds, unless a single one is larger. A runtime takes 16 MiB. */
+export const CHUNK_CHARACTERS = 2 * 1024 * 1024
+
+/** A part of a difference that fits into one call, and whether it is the last. */
+export type Chunk = { readonly part: Difference; readonly isLast: boolean }
+
+const NOTHING: Difference['remove'] = { items: [], bundles: [], secrets: [] }
+
+/**
+ * The first call of a difference: secrets and pins, then bundles, then items in order; what goes is told last, when
+ * nothing that still serves needs it any more.
+ */
+export function firstChunk(whole: Difference): Chunk {
+  const budget = { characters: CHUNK_CHARACTERS, entries: CHUNK_ITEMS }
+  const bundles = take(whole.bundles, budget, (push) => filesLength(push.files))
+  const items = take(whole.items, budget, ({ definition }) => lengthOf(definition as Definition))
+  const isLast = bundles.isAll && items.isAll
+  const { secrets, pins } = whole
+  const part = {
+    items: items.taken,
+    bundles: bundles.taken,
+    secrets,
+    remove: isLast ? whole.remove : NOTHING,
+    ...(pins === undefined ? {} : { pins }),
+  }
+  return { part, isLast }
+}
+
+type Budget = { characters: number; entries: number }
+
+/** Entries as long as the budget lasts; the first of a fresh budget always fits. */
+function take<T>(
+  record: Readonly<Record<string, T>>,
+  budget: Budget,
+  length: (entry: T) => number,
+): { taken: Record<string, T>; isAll: boolean } {
+  const taken: Record<string, T> = {}
+  for (const [key, entry] of Object.entries(record)) {
+    const size = length(entry)
+    const isFresh = budget.characters === CHUNK_CHARACTERS
+    if (budget.entries === 0 || (size > budget.characters && !isFresh)) return { taken, isAll: false }
+    budget.entries -= 1
+    budget.characters -= size
+    taken[key] = entry
+  }
+  return { taken, isAll: true }
+}
+
+const filesLength = (files: Difference['bundles'][string]['files']): number =>
+  Object.values(files).reduce((sum, file) => sum + ('text' in file ? file.text.length : file.base64.length), 0)
+
+const lengths = new WeakMap<Definition, number>()
+
+/** Length of a definition as JSON; the same one goes to every pod, so it is measured once. */
+function lengthOf(definition: Definition): number {
+  const known = lengths.get(definition)
+  if (known !== undefined) return known
+  const length = JSON.stringify(definition).length
+  lengths.set(definition, length)
+  return length
+}

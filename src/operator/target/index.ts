@@ -1,0 +1,1 @@
+export { createHttpTarget, type HttpTarget, type HttpTargetOptions } from './http-target.ts'

@@ -1,0 +1,64 @@
+import type { ApplyResponse } from '../../api/index.ts'
+import type { Desired, Verdict } from '../ports.ts'
+import type { Difference } from '../sync/difference.ts'
+import type { PodEntry } from './pods.ts'
+import { type CallDeps, checkPod, isNew, unitsOf, verdictsOf } from './round.ts'
+
+/**
+ * What the pods of an AgentRuntime have said to what they do not serve yet. A unit is asked about once, on every pod
+ * that something of the operator's serves on; it passes when a pod answered and none refused.
+ */
+export class Checks {
+  readonly #verdicts = new Map<string, Verdict>()
+  /** Revision of each unit that passed. */
+  readonly #passed = new Map<string, string>()
+
+  /** By unit. */
+  get verdicts(): ReadonlyMap<string, Verdict> {
+    return this.#verdicts
+  }
+
+  /** What every unit depends on has changed: everything is asked about again. */
+  clear(): void {
+    this.#verdicts.clear()
+    this.#passed.clear()
+  }
+
+  /** Forgets what was said about revisions that are not wanted any more. */
+  keepOnly(desiredRevision: (unit: string) => string | undefined): void {
+    for (const [unit, { revision }] of [...this.#verdicts])
+      if (desiredRevision(unit) !== revision) this.#verdicts.delete(unit)
+    for (const [unit, revision] of [...this.#passed]) if (desiredRevision(unit) !== revision) this.#passed.delete(unit)
+  }
+
+  /**
+   * Asks the pods about what none of them was asked before.
+   * @returns what was refused, by unit
+   */
+  async ask(
+    pods: readonly PodEntry[],
+    desired: Desired,
+    differenceOf: (entry: PodEntry) => Difference | undefined,
+    deps: CallDeps,
+  ): Promise<ReadonlyMap<string, Verdict>> {
+    const asked = new Map<string, string>()
+    const veterans = pods.flatMap((entry) => {
+      const { state } = entry.connection
+      const rest = differenceOf(entry)
+      if (state === undefined || rest === undefined || isNew(state)) return []
+      const fresh = unitsOf(rest).filter(([unit, revision]) => this.#passed.get(unit) !== revision)
+      for (const [unit, revision] of fresh) asked.set(unit, revision)
+      return fresh.length === 0 ? [] : [{ entry, rest }]
+    })
+    const answers = await Promise.all(veterans.map(({ entry, rest }) => checkPod(entry, desired, rest, deps)))
+    const given: { readonly pod: string; readonly response: ApplyResponse }[] = answers.flatMap((each) => each ?? [])
+    if (given.length === 0) return new Map()
+    for (const [unit, revision] of asked) this.#passed.set(unit, revision)
+    const refused = verdictsOf(given, asked)
+    for (const [unit, verdict] of refused) {
+      this.#verdicts.set(unit, verdict)
+      this.#passed.delete(unit)
+    }
+    return refused
+  }
+}

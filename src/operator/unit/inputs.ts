@@ -1,0 +1,148 @@
+import {
+  type AdoptSpec,
+  bundleOf,
+  type ItemId,
+  type Problem,
+  pushOf,
+  roleOf,
+  type SecretKeyRef,
+  secretId,
+} from '../../api/index.ts'
+import type { ObjectName } from '../../kube/types.ts'
+import { combine, type Entry } from '../compile/compile.ts'
+import type { ConfigMapView, Dependents, SecretView } from '../dependents/index.ts'
+import type { BundleInput } from '../place/place.ts'
+import type { BundleView, Compiled, Desired } from '../ports.ts'
+import type { Catalogue } from '../world/catalogue.ts'
+
+/** What an AgentRuntime's spec says of its pods, as far as it can be read. */
+export type RuntimeSpec = Extract<Entry, { type: 'parsed' }>['resource'] & { kind: 'AgentRuntime' }
+
+export type InputSources = { readonly catalogue: Catalogue; readonly dependents: Dependents }
+
+/** Everything that decides what the pods of an AgentRuntime should hold, but for what the pods themselves said. */
+export type Inputs = {
+  readonly compiled: Compiled
+  /** Items whose objects do not have the finalizer yet: they are not placed before. */
+  readonly unguarded: ReadonlySet<ItemId>
+  readonly adopt: AdoptSpec | undefined
+  readonly bundles: ReadonlyMap<string, BundleInput>
+  readonly bundleViews: ReadonlyMap<string, BundleView>
+  readonly secrets: Desired['secrets']
+  readonly unknownSecrets: ReadonlySet<string>
+}
+
+/**
+ * Gathers the inputs of an AgentRuntime, and compiles its objects again only when one of them changed. Undefined as long
+ * as the ConfigMaps and Secrets of its namespace are not known: nothing must be concluded before.
+ */
+export function createGatherer(name: ObjectName, { catalogue, dependents }: InputSources): () => Inputs | undefined {
+  const { namespace = '' } = name
+  let known: { readonly version: string; readonly now: Pick<Inputs, 'compiled' | 'unguarded'> } | undefined
+
+  const compiledNow = (selected: readonly string[]): Pick<Inputs, 'compiled' | 'unguarded'> => {
+    const version = [catalogue.version(name), ...selected].join('/')
+    if (known?.version !== version) {
+      const declared = [...catalogue.of(name)]
+      const compiled = combine(
+        declared.map(({ entry }) => entry),
+        name.name,
+        selected,
+      )
+      const unguarded = new Set(declared.flatMap(({ entry, isGuarded }) => (isGuarded ? [] : [entry.id])))
+      known = { version, now: { compiled, unguarded } }
+    }
+    return known.now
+  }
+
+  return () => {
+    if (!dependents.hasSynced(namespace)) return undefined
+    const spec = runtimeSpecOf(catalogue, name)
+    const selector = spec?.bundleSelector
+    const selected = selector === undefined ? [] : dependents.labelled(namespace, selector.matchLabels)
+    const { compiled, unguarded } = compiledNow(selected)
+    const declared = new Set(spec?.bundles.map(({ configMap }) => configMap))
+    const adopt = spec?.adopt
+    dependents.want(name, {
+      configMaps: compiled.bundles.map(({ configMap }) => configMap),
+      secrets: [...compiled.secrets, ...secretsOf(adopt)].map((ref) => ref.name),
+    })
+    const bundles = compiled.bundles.map(({ name: bundle, configMap }) => {
+      const mayHoldTools = declared.has(configMap) || selector?.allowTools === true
+      const view = dependents.configMap(namespace, configMap)
+      return [bundle, configMap, bundleFrom(bundle, { configMap, view, mayHoldTools })] as const
+    })
+    const secrets = compiled.secrets.map((ref) => [ref, dependents.secret(namespace, ref.name)] as const)
+    return {
+      compiled,
+      unguarded,
+      adopt,
+      bundles: new Map(bundles.map(([bundle, , { input }]) => [bundle, input])),
+      bundleViews: new Map(
+        bundles.map(([bundle, configMap, { input, problem }]) => {
+          const hash = input.type === 'files' ? input.push.hash : undefined
+          return [bundle, { configMap, hash, problem }]
+        }),
+      ),
+      secrets: new Map(secrets.flatMap(([ref, view]) => secretEntry(ref, view))),
+      unknownSecrets: new Set(secrets.flatMap(([ref, { type }]) => (type === 'loading' ? [secretId(ref)] : []))),
+    }
+  }
+}
+
+/** The spec of an AgentRuntime, when it can be read. */
+export function runtimeSpecOf(catalogue: Catalogue, name: ObjectName): RuntimeSpec['spec'] | undefined {
+  const entry = catalogue.get('AgentRuntime', name)?.entry
+  return entry?.type === 'parsed' && entry.resource.kind === 'AgentRuntime' ? entry.resource.spec : undefined
+}
+
+/** Secrets that reaching the pods takes. */
+const secretsOf = (adopt: AdoptSpec | undefined): readonly SecretKeyRef[] =>
+  adopt === undefined ? [] : [adopt.tokenSecretRef, ...(adopt.caSecretRef ? [adopt.caSecretRef] : [])]
+
+/** The value of a Secret's key as text; undefined while it is unknown or missing. */
+export function secretValue(view: SecretView, key: string): string | undefined {
+  return view.type === 'found' ? view.data.get(key)?.toString() : undefined
+}
+
+function secretEntry(ref: SecretKeyRef, view: SecretView): [string, { version: string; value: string }][] {
+  const value = secretValue(view, ref.key)
+  if (view.type !== 'found' || value === undefined) return []
+  return [[secretId(ref), { version: `${view.uid}/${view.resourceVersion}`, value }]]
+}
+
+const UNKNOWN: BundleInput = { type: 'unknown' }
+const GONE: BundleInput = { type: 'gone' }
+
+type BundleSource = { readonly configMap: string; readonly view: ConfigMapView; readonly mayHoldTools: boolean }
+
+function bundleFrom(
+  name: string,
+  { configMap, view, mayHoldTools }: BundleSource,
+): { readonly input: BundleInput; readonly problem?: Problem } {
+  switch (view.type) {
+    case 'loading':
+      return { input: UNKNOWN }
+    case 'missing': {
+      const message = `there is no ConfigMap "${configMap}": create it, or take bundle "${name}" out of spec.bundles`
+      return { input: GONE, problem: { reason: 'ConfigMapNotFound', message } }
+    }
+    case 'found': {
+      const tool = mayHoldTools ? undefined : [...view.data.keys()].find((path) => roleOf(path).role === 'tool')
+      if (tool === undefined) return { input: inputFrom(name, view.data) }
+      const message = `ConfigMap "${configMap}" holds the tool ${tool}: set spec.bundleSelector.allowTools, or name the ConfigMap in spec.bundles`
+      return { input: UNKNOWN, problem: { reason: 'ToolsNotAllowed', message, file: tool } }
+    }
+  }
+}
+
+const inputs = new WeakMap<ReadonlyMap<string, Uint8Array>, BundleInput>()
+
+/** A ConfigMap's files as they are pushed; the same files are encoded and hashed once. */
+function inputFrom(name: string, files: ReadonlyMap<string, Uint8Array>): BundleInput {
+  const known = inputs.get(files)
+  if (known) return known
+  const input: BundleInput = { type: 'files', push: pushOf(bundleOf(name, files)) }
+  inputs.set(files, input)
+  return input
+}

@@ -1,0 +1,147 @@
+import type { AdoptSpec, Problem } from '../../api/index.ts'
+import type { Clock } from '../../clock.ts'
+import type { KubeObject, ObjectName } from '../../kube/types.ts'
+import type { PodChange, PodConnection } from '../pods/index.ts'
+import type { PodLink, PodView, RuntimeTarget } from '../ports.ts'
+import type { Difference } from '../sync/difference.ts'
+
+/** A pod that did not do what it was told: it is left alone until `retryAt`, on the clock's monotonic reading. */
+export type Fault = { readonly problem: Problem; readonly attempts: number; readonly retryAt: number }
+
+/** A pod of a unit: what Kubernetes says of it, the connection to it, and what it has to be told. */
+export type PodEntry = {
+  readonly name: string
+  readonly uid: string
+  readonly connection: PodConnection
+  isReady: boolean
+  /** Undefined when it has to be computed again. */
+  difference: Difference | undefined
+  /** True while the pod held what it should, so that a difference that comes of itself is a drift. */
+  isInSync: boolean
+  /** An apply that activates, under way. */
+  activation: Promise<void> | undefined
+  fault: Fault | undefined
+  readonly stop: () => void
+}
+
+/** Where the management API of a pod is, and what it takes to call it. */
+export type PodAddress = {
+  readonly host: string
+  readonly port: number
+  readonly token: () => string | undefined
+  /** Absent: over HTTP. */
+  readonly tls: { readonly ca: string; readonly serverName: string } | undefined
+}
+
+export type PodsDeps = {
+  readonly connect: (
+    pod: { readonly name: string; readonly uid: string },
+    target: RuntimeTarget & { close(): void },
+    onChange: (change: PodChange) => void,
+    signal: AbortSignal,
+  ) => PodConnection
+  readonly reach: (address: PodAddress) => RuntimeTarget & { close(): void }
+  readonly clock: Clock
+  readonly onChange: (entry: PodEntry, change: PodChange) => void
+}
+
+const FIRST_PAUSE_MS = 500
+const LONGEST_PAUSE_MS = 30_000
+
+/** The fault after one more: the pause doubles from half a second to 30 s. */
+export function faultAfter(before: Fault | undefined, problem: Problem, now: number): Fault {
+  const attempts = (before?.attempts ?? 0) + 1
+  const pause = Math.min(FIRST_PAUSE_MS * 2 ** (attempts - 1), LONGEST_PAUSE_MS)
+  return { problem, attempts, retryAt: now + pause }
+}
+
+/** A pod whose address is known and that is not on its way out. */
+export function podAddressOf(pod: KubeObject): string | undefined {
+  const { status } = pod
+  if (pod.metadata.deletionTimestamp !== undefined || !isRecord(status)) return undefined
+  if (status.phase === 'Succeeded' || status.phase === 'Failed') return undefined
+  return typeof status.podIP === 'string' && status.podIP !== '' ? status.podIP : undefined
+}
+
+/** Kubernetes' condition Ready. */
+export function isPodReady({ status }: KubeObject): boolean {
+  const conditions = isRecord(status) && Array.isArray(status.conditions) ? status.conditions : []
+  return conditions.some((each: unknown) => isRecord(each) && each.type === 'Ready' && each.status === 'True')
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+export const serverNameOf = ({ namespace = '', name }: ObjectName, adopt: AdoptSpec): string =>
+  adopt.serverName ?? `${name}.${namespace}.runtime.midflight`
+
+/** Keeps an entry with a connection for each pod, and ends those of pods that are gone or moved to another address. */
+export class Pods {
+  readonly #entries = new Map<string, PodEntry & { readonly key: string }>()
+  readonly #deps: PodsDeps
+  readonly #signal: AbortSignal
+
+  constructor(deps: PodsDeps, signal: AbortSignal) {
+    this.#deps = deps
+    this.#signal = signal
+  }
+
+  get entries(): readonly PodEntry[] {
+    return [...this.#entries.values()]
+  }
+
+  /** @returns whether the set of pods, or what Kubernetes says of one, changed */
+  follow(pods: readonly KubeObject[], addressOf: (host: string) => PodAddress): boolean {
+    const wanted = new Map(pods.map((pod) => [pod.metadata.uid ?? pod.metadata.name, pod]))
+    let changed = false
+    for (const [uid, entry] of this.#entries) {
+      const pod = wanted.get(uid)
+      const host = pod && podAddressOf(pod)
+      if (host !== undefined && entry.key === keyOfAddress(addressOf(host))) continue
+      entry.stop()
+      this.#entries.delete(uid)
+      changed = true
+    }
+    for (const [uid, pod] of wanted) {
+      const host = podAddressOf(pod)
+      if (host === undefined) continue
+      const entry = this.#entries.get(uid)
+      const isReady = isPodReady(pod)
+      if (entry?.isReady === isReady) continue
+      changed = true
+      if (entry) entry.isReady = isReady
+      else this.#entries.set(uid, this.#start({ name: pod.metadata.name, uid }, isReady, addressOf(host)))
+    }
+    return changed
+  }
+
+  #start(pod: { readonly name: string; readonly uid: string }, isReady: boolean, address: PodAddress) {
+    const stop = new AbortController()
+    const signal = AbortSignal.any([this.#signal, stop.signal])
+    const target = this.#deps.reach(address)
+    const connection = this.#deps.connect(pod, target, (change) => this.#deps.onChange(entry, change), signal)
+    const entry: PodEntry & { readonly key: string } = {
+      ...pod,
+      key: keyOfAddress(address),
+      connection,
+      isReady,
+      difference: undefined,
+      isInSync: false,
+      activation: undefined,
+      fault: undefined,
+      stop: () => {
+        stop.abort()
+        target.close()
+      },
+    }
+    return entry
+  }
+}
+
+const keyOfAddress = ({ host, port, tls }: PodAddress): string =>
+  [host, port, tls?.serverName ?? '', tls?.ca ?? ''].join('\n')
+
+export function viewOf({ name, uid, isReady, connection, fault }: PodEntry): PodView {
+  const link: PodLink =
+    fault && connection.link.type !== 'connecting' ? { type: 'unreachable', problem: fault.problem } : connection.link
+  return { name, uid, isReady, link, state: connection.state }
+}

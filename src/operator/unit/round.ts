@@ -1,0 +1,208 @@
+import { type ApplyRequest, type ApplyResponse, type Problem, problemOf } from '../../api/index.ts'
+import { abandonOnAbort, type Clock } from '../../clock.ts'
+import { parseClaim } from '../place/claims.ts'
+import { bundleUnit } from '../place/place.ts'
+import type { Desired, PodFailure, PodState, Verdict } from '../ports.ts'
+import { firstChunk } from '../sync/chunks.ts'
+import { type Difference, difference } from '../sync/difference.ts'
+import { faultAfter, type PodEntry } from './pods.ts'
+
+/** Longest wait for the answer to a check, in milliseconds: who takes longer counts as unreachable. */
+export const CHECK_MS = 2_000
+/** Longest wait for the answer to a call that activates: a runtime takes up to 10 s to load a bundle. */
+const ACTIVATE_MS = 15_000
+
+/** What stands between a pod and an apply. */
+export type Obstacle =
+  | { readonly type: 'none' }
+  /** Another AgentRuntime's claim that is void: it has to be given up first. */
+  | { readonly type: 'voidClaim'; readonly claim: string }
+  | { readonly type: 'fault'; readonly problem: Problem }
+
+/** Pure. @param isVoid whether a claim of this namespace belongs to no AgentRuntime that may have this pod */
+export function obstacleOf(
+  state: PodState,
+  { fence, claim }: Pick<Desired, 'fence' | 'claim'>,
+  isVoid: (uid: string, namespace: string) => boolean,
+): Obstacle {
+  if (state.fence > fence) {
+    const message = `the pod has seen fence ${state.fence}, this operator has ${fence}: another operator is newer, or etcd was restored from a backup (then restart the runtime's pods)`
+    return { type: 'fault', problem: { reason: 'FenceAhead', message } }
+  }
+  const { claimedBy } = state
+  if (claimedBy === undefined || claimedBy === claim) return { type: 'none' }
+  const other = parseClaim(claimedBy)
+  if (other && isVoid(other.uid, other.namespace)) return { type: 'voidClaim', claim: claimedBy }
+  return { type: 'fault', problem: { reason: 'Claimed', message: `the pod is claimed by ${claimedBy}` } }
+}
+
+/** Ids with revisions, of items and bundles, that a difference brings. */
+export function unitsOf({ items, bundles }: Difference): (readonly [string, string])[] {
+  return [
+    ...Object.entries(items).map(([id, { revision }]) => [id, revision] as const),
+    ...Object.entries(bundles).map(([name, { hash }]) => [bundleUnit(name), hash] as const),
+  ]
+}
+
+/** A pod on which nothing of the operator's serves: there is nothing that a bad change could replace. */
+export function isNew({ items }: PodState): boolean {
+  for (const { owner, active } of items.values())
+    if (owner === 'operator' && active !== undefined) return items.size <= 1
+  return true
+}
+
+/** Refusals that a check on several pods found, by unit. */
+export function verdictsOf(
+  answers: readonly { readonly pod: string; readonly response: ApplyResponse }[],
+  asked: ReadonlyMap<string, string>,
+): Map<string, Verdict> {
+  const failures = new Map<string, PodFailure[]>()
+  for (const { pod, response } of answers) {
+    const results = [
+      ...Object.entries(response.items),
+      ...Object.entries(response.bundles).map(([name, result]) => [bundleUnit(name), result] as const),
+    ]
+    for (const [unit, { outcome, error }] of results) {
+      if (outcome !== 'rejected' || error === undefined) continue
+      failures.set(unit, [...(failures.get(unit) ?? []), { pod, ...error }])
+    }
+  }
+  return new Map(
+    [...failures].flatMap(([unit, found]) => {
+      const revision = asked.get(unit)
+      return revision === undefined ? [] : [[unit, { revision, failures: found }] as const]
+    }),
+  )
+}
+
+export type CallDeps = { readonly clock: Clock; readonly signal: AbortSignal }
+
+/** Asks a pod what would become of a difference, a call after the other. Undefined when it does not answer in time. */
+export async function checkPod(
+  entry: PodEntry,
+  desired: Desired,
+  whole: Difference,
+  deps: CallDeps,
+): Promise<{ pod: string; response: ApplyResponse }[] | undefined> {
+  const answers: { pod: string; response: ApplyResponse }[] = []
+  const signal = AbortSignal.any([deps.signal, AbortSignal.timeout(CHECK_MS)])
+  try {
+    if (entry.activation !== undefined) await abandonOnAbort(entry.activation, signal)
+    for (const part of partsOf(whole)) {
+      const response = await entry.connection.apply(requestOf(desired, part, 'check'), signal)
+      answers.push({ pod: entry.name, response })
+    }
+    return answers
+  } catch (error) {
+    faultOn(entry, error, deps)
+    return undefined
+  }
+}
+
+/** Removals change nothing that a check could refuse. */
+function* partsOf(whole: Difference): Generator<Difference> {
+  let rest = whole
+  for (;;) {
+    const { part, isLast } = firstChunk(rest)
+    yield part
+    if (isLast) return
+    rest = { ...rest, items: without(rest.items, part.items), bundles: without(rest.bundles, part.bundles) }
+  }
+}
+
+const without = <T>(record: Readonly<Record<string, T>>, taken: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(Object.entries(record).filter(([key]) => !Object.hasOwn(taken, key)))
+
+/** Starts one call that brings a pod nearer to what is desired; the entry's difference is computed again when it ends. */
+export function activatePod(
+  entry: PodEntry,
+  desired: Desired,
+  whole: Difference,
+  { clock, signal, onEnd }: Call,
+): void {
+  const { part, isLast } = firstChunk(whole)
+  const request = requestOf(desired, part, 'activate')
+  const call = isLast ? { ...request, complete: { expected: desired.items.size } } : request
+  entry.activation = settle(entry, call, { clock, signal, onEnd })
+}
+
+const NOTHING: Difference = { items: {}, bundles: {}, secrets: {}, remove: { items: [], bundles: [], secrets: [] } }
+
+type Signature = Pick<Desired, 'fence' | 'claim'>
+type Call = CallDeps & { readonly onEnd: () => void }
+
+/** Shows a pod that a newer operator writes, before anything else. */
+export function raiseFence(entry: PodEntry, { fence, claim }: Signature, call: Call): void {
+  entry.activation = settle(entry, { fence, claim, mode: 'activate', ...NOTHING }, call)
+}
+
+/** Gives up a claim that is void, in its own name. */
+export function releaseClaim(entry: PodEntry, { fence }: Pick<Desired, 'fence'>, claim: string, call: Call): void {
+  entry.activation = settle(entry, { fence, claim, mode: 'activate', release: true, ...NOTHING }, call)
+}
+
+/** Takes everything of the operator's out of a pod, but for its settings, and gives the claim up. */
+export function releaseAll(entry: PodEntry, { fence, claim }: Signature, state: PodState, call: Call): void {
+  const nothing: Desired = {
+    owner: 'operator',
+    fence,
+    claim,
+    items: new Map(),
+    held: new Set(),
+    bundles: new Map(),
+    kept: new Set(),
+    pins: new Map(),
+    secrets: new Map(),
+    keptSecrets: new Set(),
+  }
+  entry.activation = settle(
+    entry,
+    { fence, claim, mode: 'activate', release: true, ...difference(state, nothing) },
+    call,
+  )
+}
+
+async function settle(
+  entry: PodEntry,
+  request: Omit<ApplyRequest, 'target'>,
+  { clock, signal, onEnd }: CallDeps & { readonly onEnd: () => void },
+): Promise<void> {
+  try {
+    await entry.connection.apply(request, AbortSignal.any([signal, AbortSignal.timeout(ACTIVATE_MS)]))
+    entry.fault = undefined
+  } catch (error) {
+    faultOn(entry, error, { clock, signal })
+  } finally {
+    entry.activation = undefined
+    entry.difference = undefined
+    onEnd()
+  }
+}
+
+function faultOn(entry: PodEntry, error: unknown, { clock, signal }: CallDeps): void {
+  if (signal.aborted) return
+  const problem = isTimeout(error) ? SLOW : problemOf(error, 'RuntimeUnreachable')
+  entry.difference = undefined
+  // Another process answers there, or its claim or fence moved: its state tells more than the error.
+  entry.connection.refresh()
+  if (problem.reason !== 'WrongTarget') entry.fault = faultAfter(entry.fault, problem, clock.monotonic())
+}
+
+const SLOW: Problem = { reason: 'RuntimeUnreachable', message: 'the pod answers its state, but no apply in time' }
+
+const isTimeout = (error: unknown): boolean => error instanceof DOMException && error.name === 'TimeoutError'
+
+const requestOf = (
+  { fence, claim }: Desired,
+  part: Difference,
+  mode: ApplyRequest['mode'],
+): Omit<ApplyRequest, 'target'> => ({
+  fence,
+  claim,
+  mode,
+  ...part,
+})
+
+/** Whether a pod still has to be told, besides a difference, that a newer operator writes or that the sync is whole. */
+export const mustHear = (state: PodState, desired: Desired): boolean =>
+  state.fence < desired.fence || state.claimedBy === undefined || !state.complete

@@ -1,0 +1,87 @@
+import type { ItemId } from '../../api/index.ts'
+import { SETTINGS_ID } from '../../api/index.ts'
+import type { Clock } from '../../clock.ts'
+import type { OperatorMetrics } from '../metrics.ts'
+import { bundleUnit } from '../place/place.ts'
+import type { PodState } from '../ports.ts'
+import type { Inputs } from './inputs.ts'
+
+/** Remembers since when each item is to be what it is, and how long it takes until the pods show it. */
+export class Settling {
+  readonly #clock: Clock
+  readonly #metrics: Pick<OperatorMetrics, 'propagated'>
+  /** What each unit is to be, and since when, on the monotonic clock. */
+  readonly #wanted = new Map<string, { readonly revision: string; readonly since: number }>()
+  /** Units that the pods have not shown yet. */
+  readonly #pending = new Set<string>()
+  #context = ''
+  #contextSince: number
+
+  constructor(clock: Clock, metrics: Pick<OperatorMetrics, 'propagated'>) {
+    this.#clock = clock
+    this.#metrics = metrics
+    this.#contextSince = clock.monotonic()
+  }
+
+  /** @returns the items that changed, and whether what all of them depend on did: settings, secrets, bundles */
+  take(inputs: Inputs): { readonly items: ReadonlySet<ItemId>; readonly isContext: boolean } {
+    const now = this.#clock.monotonic()
+    const wanted = revisionsOf(inputs)
+    const items = new Set<ItemId>()
+    for (const [unit, revision] of wanted) {
+      if (this.#wanted.get(unit)?.revision === revision) continue
+      this.#wanted.set(unit, { revision, since: now })
+      this.#pending.add(unit)
+      items.add(unit)
+    }
+    for (const unit of [...this.#wanted.keys()]) {
+      if (wanted.has(unit)) continue
+      this.#wanted.delete(unit)
+      this.#pending.delete(unit)
+      items.add(unit)
+    }
+    const context = contextOf(inputs)
+    const isContext = context !== this.#context
+    if (isContext || [...items].some(isBundle)) this.#contextSince = now
+    this.#context = context
+    return { items, isContext }
+  }
+
+  unsettledMs(id: ItemId): number {
+    const since = Math.max(this.#wanted.get(id)?.since ?? 0, this.#contextSince)
+    return this.#clock.monotonic() - since
+  }
+
+  /** To be called when nothing is under way: what the pods show now has arrived. */
+  observe(pods: readonly PodState[]): void {
+    if (this.#pending.size === 0 || pods.length === 0) return
+    const now = this.#clock.monotonic()
+    for (const unit of this.#pending) {
+      const wanted = this.#wanted.get(unit)
+      if (wanted && pods.every((pod) => shows(pod, unit, wanted.revision)))
+        this.#metrics.propagated(kindOf(unit), (now - wanted.since) / 1000)
+    }
+    this.#pending.clear()
+  }
+}
+
+const isBundle = (unit: string): boolean => unit.startsWith('bundle/')
+
+const kindOf = (unit: string) =>
+  isBundle(unit) ? 'bundles' : (unit.split('/')[0] as 'agents' | 'teams' | 'workflows' | 'settings')
+
+function shows(pod: PodState, unit: string, revision: string): boolean {
+  if (isBundle(unit)) return pod.bundles.get(unit.slice('bundle/'.length))?.active === revision
+  return pod.items.get(unit)?.active?.revision === revision
+}
+
+function revisionsOf({ compiled, bundleViews, unguarded }: Inputs): Map<string, string> {
+  const out = new Map<string, string>()
+  for (const [id, { revision }] of compiled.items) out.set(id, unguarded.has(id) ? `unguarded/${revision}` : revision)
+  for (const id of compiled.held) out.set(id, 'held')
+  for (const [name, { hash }] of bundleViews) if (hash !== undefined) out.set(bundleUnit(name), hash)
+  return out
+}
+
+const contextOf = ({ compiled, secrets }: Inputs): string =>
+  [compiled.items.get(SETTINGS_ID)?.revision, ...[...secrets].map(([id, { version }]) => `${id}=${version}`)].join(' ')

@@ -1,0 +1,386 @@
+import { type ItemId, type Problem, SETTINGS_ID } from '../../api/index.ts'
+import { abandonOnAbort, type Clock } from '../../clock.ts'
+import type { Outcome } from '../../kube/index.ts'
+import type { KubeObject, ObjectName } from '../../kube/types.ts'
+import type { Entry } from '../compile/compile.ts'
+import type { OperatorMetrics } from '../metrics.ts'
+import { claimOf } from '../place/claims.ts'
+import { place } from '../place/place.ts'
+import type { PodChange } from '../pods/index.ts'
+import type { Desired, RuntimeView, Verdict } from '../ports.ts'
+import { type Difference, difference, isEmpty } from '../sync/difference.ts'
+import { isLeaving } from '../world/catalogue.ts'
+import { accessOf } from './access.ts'
+import { Acknowledged } from './acknowledged.ts'
+import { Checks } from './checks.ts'
+import { createGatherer, type InputSources, type Inputs } from './inputs.ts'
+import { type PodEntry, Pods, type PodsDeps, viewOf } from './pods.ts'
+import {
+  activatePod,
+  CHECK_MS,
+  mustHear,
+  type Obstacle,
+  obstacleOf,
+  raiseFence,
+  releaseAll,
+  releaseClaim,
+} from './round.ts'
+import { Settling } from './settling.ts'
+
+export type UnitEvent = {
+  readonly type: 'Normal' | 'Warning'
+  readonly reason: string
+  readonly action: string
+  readonly note: string
+}
+
+export type UnitDeps = InputSources & {
+  readonly object: () => KubeObject | undefined
+  /** Pods that belong to the AgentRuntime, and names of those that belong to an older one; undefined: not known yet. */
+  readonly pods: () => { readonly owned: readonly KubeObject[]; readonly lost: readonly string[] } | undefined
+  /** An item that another AgentRuntime is to serve now and does not yet: it stays where it is. */
+  readonly isMoving: (id: ItemId) => boolean
+  readonly fence: number
+  readonly reach: PodsDeps['reach']
+  readonly connect: PodsDeps['connect']
+  readonly clock: Clock
+  readonly metrics: OperatorMetrics
+  /** Reconcile again soon. */
+  readonly wake: () => void
+  /** What is to be said of these items may have changed; of the AgentRuntime in any case. */
+  readonly touch: (items: Iterable<ItemId> | 'all') => void
+  readonly record: (about: ItemId, event: UnitEvent) => void
+}
+
+/**
+ * One AgentRuntime and its pods: keeps in each of them what is declared. A change is checked on every pod that answers
+ * before any activates it; what one of them refuses is given to none. Calls that activate run on their own, one at a
+ * time for each pod, so that a slow pod delays nobody else.
+ */
+export class RuntimeUnit {
+  readonly #name: ObjectName
+  readonly #deps: UnitDeps
+  readonly #signal: AbortSignal
+  readonly #gather: () => Inputs | undefined
+  readonly #pods: Pods
+  readonly #checks = new Checks()
+  readonly #settling: Settling
+  #inputs: Inputs | undefined
+  #lost: readonly string[] = []
+  #access: Problem | undefined
+  #desired: Desired | undefined
+  /** What `#desired` was made from. */
+  #placedFrom: readonly unknown[] = []
+  #view: RuntimeView | undefined
+  #isWaitingToLetGo = false
+
+  constructor(name: ObjectName, deps: UnitDeps, signal: AbortSignal) {
+    this.#name = name
+    this.#deps = deps
+    this.#signal = signal
+    this.#gather = createGatherer(name, deps)
+    this.#settling = new Settling(deps.clock, deps.metrics)
+    this.#pods = new Pods({ ...deps, onChange: (entry, change) => this.#podChanged(entry, change) }, signal)
+  }
+
+  async reconcile(): Promise<Outcome> {
+    const object = this.#deps.object()
+    if (object === undefined) {
+      this.stop()
+      return { type: 'settled' }
+    }
+    if (isLeaving(object)) return this.#leave(object)
+    const inputs = this.#takeInputs()
+    if (inputs === undefined) return { type: 'settled' }
+    this.#followPods(inputs)
+    if (this.#isWaitingToLetGo) this.#lookAgain()
+    let desired = this.#place(object, inputs)
+    await this.#raiseFence(desired)
+    if (await this.#check(desired)) desired = this.#place(object, inputs)
+    this.#dispatch(desired)
+    return this.#nextLook()
+  }
+
+  /** Ends every connection; what the pods hold stays. */
+  stop(): void {
+    this.#pods.follow([], () => {
+      throw new Error('no pod, no address')
+    })
+    this.#view = undefined
+  }
+
+  get view(): RuntimeView {
+    this.#view ??= {
+      name: this.#name,
+      pods: this.#pods.entries.map(viewOf),
+      claimedPods: this.#lost,
+      settings: this.#inputs?.compiled.items.get(SETTINGS_ID)?.revision,
+      bundles: this.#inputs?.bundleViews ?? new Map(),
+      verdicts: this.#checks.verdicts,
+      problem: this.#access,
+    }
+    return this.#view
+  }
+
+  /** Whether pods hold an item until another AgentRuntime serves it. */
+  get isWaitingToLetGo(): boolean {
+    return this.#isWaitingToLetGo
+  }
+
+  get hasPods(): boolean {
+    return this.#pods.entries.length > 0
+  }
+
+  /** What is wrong with an object as declared, seen beside the others of the AgentRuntime. */
+  problemsOf({ id, ref }: Entry): readonly Problem[] | undefined {
+    const compiled = this.#inputs?.compiled
+    if (compiled === undefined || !compiled.held.has(id)) return undefined
+    return compiled.problems.flatMap((each) =>
+      each.ref.kind === ref.kind && each.ref.name === ref.name ? [each.problem] : [],
+    )
+  }
+
+  revisionOf({ id }: Entry): string | undefined {
+    return this.#inputs?.compiled.items.get(id)?.revision
+  }
+
+  unsettledMs(id: ItemId): number {
+    return this.#settling.unsettledMs(id)
+  }
+
+  get acknowledged(): Acknowledged {
+    return new Acknowledged(this.#pods.entries)
+  }
+
+  #answering(): readonly PodEntry[] {
+    return this.#pods.entries.filter(({ connection }) => connection.link.type === 'reachable')
+  }
+
+  #takeInputs(): Inputs | undefined {
+    const inputs = this.#gather()
+    if (inputs === undefined) return undefined
+    const { items, isContext } = this.#settling.take(inputs)
+    this.#inputs = inputs
+    this.#view = undefined
+    if (isContext) this.#checks.clear()
+    this.#checks.keepOnly((unit) => desiredRevision(unit, inputs))
+    if (isContext) this.#deps.touch('all')
+    else if (items.size > 0) this.#deps.touch(items)
+    return inputs
+  }
+
+  #followPods({ adopt }: Inputs): void {
+    const { owned, lost } = this.#deps.pods() ?? { owned: [], lost: [] }
+    const access = accessOf(this.#name, adopt, this.#deps.dependents)
+    const before = this.#access
+    this.#access = access.type === 'problem' ? access.problem : undefined
+    const isAnew =
+      access.type === 'addresses'
+        ? this.#pods.follow(owned, access.addressOf)
+        : access.type === 'unused' &&
+          this.#pods.follow([], () => ({ host: '', port: 0, token: () => '', tls: undefined }))
+    const isOther = isAnew || lost.join() !== this.#lost.join() || before?.message !== this.#access?.message
+    this.#lost = lost
+    if (!isOther) return
+    this.#view = undefined
+    if (before?.message !== this.#access?.message && this.#access)
+      this.#deps.record(SETTINGS_ID, {
+        type: 'Warning',
+        reason: this.#access.reason,
+        action: 'Connect',
+        note: this.#access.message,
+      })
+    this.#deps.touch('all')
+  }
+
+  #place(object: KubeObject, inputs: Inputs): Desired {
+    const { compiled, bundles, secrets, unknownSecrets, unguarded } = inputs
+    const input = {
+      signature: { fence: this.#deps.fence, claim: claimOf(object) },
+      compiled,
+      bundles,
+      secrets,
+      unknownSecrets,
+    }
+    const parts = [compiled, unguarded, ...bundles.values(), ...secrets.keys(), ...this.#checks.verdicts.values()]
+    const versions = [...secrets.values()].map(({ version }) => version)
+    const isSame = isSameList(this.#placedFrom, [...parts, ...versions, ...unknownSecrets])
+    if (this.#desired && isSame) return this.#desired
+    this.#placedFrom = [...parts, ...versions, ...unknownSecrets]
+    this.#desired = place({ ...input, held: unguarded, verdicts: this.#checks.verdicts, before: this.#desired })
+    for (const entry of this.#pods.entries) {
+      entry.difference = undefined
+      entry.isInSync = false
+    }
+    return this.#desired
+  }
+
+  #lookAgain(): void {
+    this.#isWaitingToLetGo = false
+    for (const entry of this.#pods.entries) entry.difference = undefined
+  }
+
+  /** Shows every pod that answers, and that an older operator wrote to, that this one writes now. */
+  async #raiseFence(desired: Desired): Promise<void> {
+    const { clock } = this.#deps
+    const call = { clock, signal: this.#signal, onEnd: () => this.#called() }
+    const calls = this.#free(desired).flatMap((entry) => {
+      const { state } = entry.connection
+      const rest = this.#differenceOf(entry, desired)
+      if (state === undefined || rest === undefined || state.fence >= desired.fence || entry.activation) return []
+      if (isEmpty(rest)) activatePod(entry, desired, rest, call)
+      else raiseFence(entry, desired, call)
+      return [entry.activation]
+    })
+    if (calls.length === 0) return
+    const limit = AbortSignal.any([this.#signal, AbortSignal.timeout(CHECK_MS)])
+    // Who takes longer is told again when it answers.
+    await abandonOnAbort(Promise.all(calls), limit).catch(() => undefined)
+  }
+
+  /** @returns whether something was refused */
+  async #check(desired: Desired): Promise<boolean> {
+    const deps = { clock: this.#deps.clock, signal: this.#signal }
+    const refused = await this.#checks.ask(
+      this.#free(desired),
+      desired,
+      (entry) => this.#differenceOf(entry, desired),
+      deps,
+    )
+    for (const [unit, verdict] of refused) this.#refuse(unit, verdict)
+    return refused.size > 0
+  }
+
+  #refuse(unit: string, verdict: Verdict): void {
+    this.#view = undefined
+    const [first] = verdict.failures
+    const isBundle = unit.startsWith('bundle/')
+    const note = `${unit} was refused by ${verdict.failures.length} of ${this.#pods.entries.length} pods: ${first?.message ?? ''}; what served before goes on serving`
+    this.#deps.record(isBundle ? SETTINGS_ID : unit, {
+      type: 'Warning',
+      reason: first?.reason ?? 'Rejected',
+      action: 'Check',
+      note,
+    })
+    this.#deps.touch(isBundle || unit === SETTINGS_ID ? 'all' : [unit])
+  }
+
+  /** Pods that can be told something now. */
+  #free(desired: Pick<Desired, 'fence' | 'claim'>): PodEntry[] {
+    const now = this.#deps.clock.monotonic()
+    return this.#answering().filter((entry) => {
+      const { fault, connection } = entry
+      if (fault && fault.retryAt > now) return false
+      return connection.state !== undefined && this.#obstacle(entry, desired).type === 'none'
+    })
+  }
+
+  #obstacle({ connection: { state } }: PodEntry, desired: Pick<Desired, 'fence' | 'claim'>): Obstacle {
+    if (state === undefined) return { type: 'none' }
+    return obstacleOf(state, desired, (_uid, namespace) => namespace === this.#name.namespace)
+  }
+
+  #differenceOf(entry: PodEntry, desired: Desired): Difference | undefined {
+    const { state } = entry.connection
+    if (state === undefined) return undefined
+    if (entry.difference) return entry.difference
+    const whole = difference(state, desired)
+    const items = whole.remove.items.filter((id) => !this.#deps.isMoving(id))
+    this.#isWaitingToLetGo ||= items.length < whole.remove.items.length
+    entry.difference = { ...whole, remove: { ...whole.remove, items } }
+    return entry.difference
+  }
+
+  #dispatch(desired: Desired): void {
+    let isQuiet = true
+    for (const entry of this.#answering()) {
+      if (entry.activation === undefined) this.#tell(entry, desired)
+      if (entry.activation) isQuiet = false
+    }
+    if (isQuiet) this.#settling.observe(this.#answering().flatMap(({ connection }) => connection.state ?? []))
+  }
+
+  /** Starts what a pod has to be told next. */
+  #tell(entry: PodEntry, desired: Desired): void {
+    const { clock, metrics } = this.#deps
+    const { state } = entry.connection
+    if (state === undefined || (entry.fault && entry.fault.retryAt > clock.monotonic())) return
+    const call = { clock, signal: this.#signal, onEnd: () => this.#called() }
+    const obstacle = this.#obstacle(entry, desired)
+    const rest = this.#differenceOf(entry, desired)
+    if (obstacle.type === 'fault') this.#block(entry, obstacle.problem)
+    else if (obstacle.type === 'voidClaim') releaseClaim(entry, desired, obstacle.claim, call)
+    else if (rest !== undefined && isEmpty(rest) && !mustHear(state, desired)) entry.isInSync = true
+    else if (rest !== undefined) {
+      if (entry.isInSync && !isEmpty(rest)) metrics.driftRepaired()
+      this.#announceTakeovers(state, rest)
+      activatePod(entry, desired, rest, call)
+    }
+  }
+
+  #block(entry: PodEntry, problem: Problem): void {
+    if (entry.fault?.problem.reason === problem.reason) return
+    entry.fault = { problem, attempts: 0, retryAt: 0 }
+    this.#view = undefined
+    this.#deps.record(SETTINGS_ID, {
+      type: 'Warning',
+      reason: problem.reason,
+      action: 'Sync',
+      note: `pod ${entry.name}: ${problem.message}`,
+    })
+    this.#deps.touch('all')
+  }
+
+  #announceTakeovers(state: NonNullable<PodEntry['connection']['state']>, rest: Difference): void {
+    for (const id of Object.keys(rest.items)) {
+      if (state.items.get(id)?.owner !== 'api') continue
+      const note = `${id} was added by a dynamic call; this object replaces it`
+      this.#deps.record(id, { type: 'Normal', reason: 'TakenOver', action: 'Activate', note })
+    }
+  }
+
+  #called(): void {
+    this.#view = undefined
+    this.#deps.wake()
+  }
+
+  #podChanged(entry: PodEntry, { items, bundles, link, restarted }: PodChange): void {
+    this.#view = undefined
+    entry.difference = undefined
+    if (restarted) {
+      entry.isInSync = false
+      entry.fault = undefined
+    }
+    this.#deps.touch(link || restarted || bundles ? 'all' : items)
+    this.#deps.wake()
+  }
+
+  /** The AgentRuntime is being deleted: its pods let go of everything it declared, and of its claim. */
+  #leave(object: KubeObject): Outcome {
+    const { fence, clock } = this.#deps
+    const claim = claimOf(object)
+    for (const entry of this.#answering()) {
+      const { state } = entry.connection
+      const isIdle = entry.activation === undefined && (entry.fault?.retryAt ?? 0) <= clock.monotonic()
+      if (!isIdle || state?.claimedBy !== claim) continue
+      const call = { clock, signal: this.#signal, onEnd: () => this.#called() }
+      releaseAll(entry, { fence, claim }, state, call)
+    }
+    this.#deps.touch([])
+    return this.#nextLook()
+  }
+
+  #nextLook(): Outcome {
+    const now = this.#deps.clock.monotonic()
+    const times = this.#pods.entries.flatMap(({ fault }) => (fault && fault.retryAt > now ? [fault.retryAt - now] : []))
+    return times.length === 0 ? { type: 'settled' } : { type: 'requeue', afterMs: Math.min(...times) }
+  }
+}
+
+const isSameList = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+  a.length === b.length && a.every((each, index) => each === b[index])
+
+function desiredRevision(unit: string, { compiled, bundleViews }: Inputs): string | undefined {
+  const bundle = unit.startsWith('bundle/') ? unit.slice('bundle/'.length) : undefined
+  return bundle === undefined ? compiled.items.get(unit)?.revision : bundleViews.get(bundle)?.hash
+}

@@ -1,0 +1,163 @@
+import { type ItemId, type Kind, SETTINGS_ID } from '../api/index.ts'
+import {
+  type KubeObject,
+  keyOf,
+  keyOfName,
+  nameOfKey,
+  type ObjectKey,
+  type ObjectName,
+  type Outcome,
+  PRIORITY,
+  type WorkQueue,
+} from '../kube/index.ts'
+import type { Dependents } from './dependents/index.ts'
+import { itemKey, objectOfItem } from './items/keys.ts'
+import type { Units as UnitsPort } from './items/reconcile.ts'
+import { type Claims, claimPods } from './place/claims.ts'
+import { runtimeSpecOf } from './unit/inputs.ts'
+import { RuntimeUnit, type UnitDeps, type UnitEvent } from './unit/unit.ts'
+import { type Catalogue, isLeaving } from './world/catalogue.ts'
+import type { PodSelection, PodWatches } from './world/pod-watches.ts'
+import type { World } from './world/world.ts'
+
+export type UnitsOptions = {
+  readonly world: World
+  readonly pods: PodWatches
+  readonly dependents: Dependents
+  /** Of units, by the key of their AgentRuntime. */
+  readonly unitQueue: WorkQueue
+  /** Of objects, by kind and name. */
+  readonly itemQueue: WorkQueue
+  /** What all units share. */
+  readonly shared: Pick<UnitDeps, 'fence' | 'reach' | 'connect' | 'clock' | 'metrics'>
+  readonly record: (about: KubeObject, event: UnitEvent) => void
+}
+
+/** The units of all AgentRuntimes, and what goes between them: pods and items that move from one to another. */
+export class Units implements UnitsPort {
+  readonly #options: UnitsOptions
+  readonly #signal: AbortSignal
+  readonly #units = new Map<ObjectKey, RuntimeUnit>()
+
+  constructor(options: UnitsOptions, signal: AbortSignal) {
+    this.#options = options
+    this.#signal = signal
+  }
+
+  of(runtime: ObjectName): RuntimeUnit | undefined {
+    return this.#units.get(keyOfName(runtime))
+  }
+
+  *inNamespace(namespace: string | undefined): Iterable<RuntimeUnit> {
+    for (const [key, unit] of this.#units) if (nameOfKey(key).namespace === namespace) yield unit
+  }
+
+  all(): Iterable<RuntimeUnit> {
+    return this.#units.values()
+  }
+
+  /** Where an item was served before, it waits for this to let go of it. */
+  arrived({ metadata: { namespace }, kind }: KubeObject): void {
+    if (kind === 'AgentRuntime') return
+    for (const [key, unit] of this.#units)
+      if (nameOfKey(key).namespace === namespace && unit.isWaitingToLetGo) this.#options.unitQueue.add(key)
+  }
+
+  /** The AgentRuntimes have changed: which there are, what they select. */
+  follow(): void {
+    const selections = new Map<string, PodSelection>()
+    for (const object of this.#options.world.runtimes()) {
+      const { namespace, name } = object.metadata
+      const matchLabels = runtimeSpecOf(this.#catalogue, { namespace, name })?.adopt?.selector.matchLabels
+      if (matchLabels) selections.set(keyOf(object), { runtime: { namespace, name }, matchLabels })
+    }
+    this.#options.pods.follow(selections)
+    const namespaces = [...this.#options.world.runtimes()].flatMap(({ metadata: { namespace } }) => namespace ?? [])
+    this.#options.dependents.follow(new Set(namespaces))
+  }
+
+  async reconcile(key: ObjectKey): Promise<Outcome> {
+    const name = nameOfKey(key)
+    const declared = this.#catalogue.get('AgentRuntime', name)
+    if (declared === undefined) {
+      this.#units.get(key)?.stop()
+      this.#options.dependents.want(name, { configMaps: [], secrets: [] })
+      if (this.#units.delete(key)) this.#touch(name, 'all')
+      return { type: 'settled' }
+    }
+    const known = this.#units.get(key)
+    const unit = known ?? new RuntimeUnit(name, this.#depsOf(name), this.#signal)
+    if (known === undefined) {
+      this.#units.set(key, unit)
+      this.#touch(name, 'all')
+    }
+    return unit.reconcile()
+  }
+
+  /** The AgentRuntimes of a namespace are to look again: their pods, ConfigMaps or Secrets changed. */
+  wakeNamespace(namespace: string | undefined): void {
+    for (const { metadata } of this.#options.world.runtimes())
+      if (metadata.namespace === namespace) this.#options.unitQueue.add(keyOfName(metadata))
+  }
+
+  get #catalogue(): Catalogue {
+    return this.#options.world.catalogue
+  }
+
+  #depsOf(name: ObjectName): UnitDeps {
+    const { shared, unitQueue } = this.#options
+    const key = keyOfName(name)
+    return {
+      ...shared,
+      dependents: this.#options.dependents,
+      catalogue: this.#catalogue,
+      object: () => this.#catalogue.get('AgentRuntime', name)?.object,
+      pods: () => this.#podsOf(name),
+      isMoving: (id) => this.#isMoving(id, name),
+      wake: () => unitQueue.add(key),
+      touch: (items) => this.#touch(name, items),
+      record: (id, event) => {
+        const { kind, name: object } = objectOfItem(id, name)
+        const about = this.#catalogue.get(kind, object)?.object
+        if (about) this.#options.record(about, event)
+      },
+    }
+  }
+
+  #podsOf(name: ObjectName): { owned: readonly KubeObject[]; lost: readonly string[] } | undefined {
+    const key = keyOfName(name)
+    const { pods, world } = this.#options
+    if (pods.pods(key) === undefined) return undefined
+    const selections = [...world.runtimes()].flatMap((runtime) => {
+      if (runtime.metadata.namespace !== name.namespace || isLeaving(runtime)) return []
+      return [{ runtime, pods: pods.pods(keyOf(runtime)) ?? [] }]
+    })
+    const claims: Claims = claimPods(selections)
+    return { owned: claims.owned.get(key) ?? [], lost: claims.lost.get(key) ?? [] }
+  }
+
+  /** Whether an item that a pod of this AgentRuntime has is declared for another one, which does not serve it yet. */
+  #isMoving(id: ItemId, from: ObjectName): boolean {
+    const { kind, name } = objectOfItem(id, from)
+    const declared = this.#catalogue.get(kind, name)
+    if (declared === undefined || isLeaving(declared.object) || declared.entry.runtime === from.name) return false
+    const { entry } = declared
+    const there = this.of({ namespace: from.namespace, name: entry.runtime })
+    const revision = there?.revisionOf(entry)
+    return revision === undefined || !there?.acknowledged.serves(id, revision)
+  }
+
+  #touch(runtime: ObjectName, items: Iterable<ItemId> | 'all'): void {
+    const { itemQueue } = this.#options
+    itemQueue.add(itemKey('AgentRuntime', runtime))
+    if (items !== 'all') {
+      for (const id of items) {
+        const { kind, name } = objectOfItem(id, runtime)
+        if (id !== SETTINGS_ID && kind !== undefined) itemQueue.add(itemKey(kind, name))
+      }
+      return
+    }
+    for (const { object } of this.#catalogue.of(runtime))
+      itemQueue.add(itemKey(object.kind as Kind, object.metadata), { priority: PRIORITY.LOW })
+  }
+}

@@ -1,0 +1,84 @@
+import type { Clock } from '../../clock.ts'
+import {
+  createStore,
+  type KubeObject,
+  type ObjectName,
+  type ResourceType,
+  type Store,
+  type WatchClient,
+  type WatchMetrics,
+  watchObjects,
+} from '../../kube/index.ts'
+import type { Log } from '../../log.ts'
+
+const PODS: ResourceType = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true }
+
+export type PodWatchOptions = {
+  readonly client: WatchClient
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: WatchMetrics
+  readonly onChange: (runtime: ObjectName) => void
+}
+
+/** Pods that each AgentRuntime selects, watched by their labels. */
+export interface PodWatches {
+  /** Watches exactly these selections from now on. */
+  follow(selections: ReadonlyMap<string, PodSelection>): void
+  /** Pods of an AgentRuntime's selection; undefined until the first list is complete. */
+  pods(runtimeKey: string): readonly KubeObject[] | undefined
+}
+
+export type PodSelection = { readonly runtime: ObjectName; readonly matchLabels: Readonly<Record<string, string>> }
+
+export function watchPods(options: PodWatchOptions, signal: AbortSignal): PodWatches {
+  const watches = new Map<string, { readonly labels: string; readonly store: Store; readonly stop: AbortController }>()
+
+  const start = ({ runtime, matchLabels }: PodSelection) => {
+    const { client, clock, log, metrics, onChange } = options
+    const stop = new AbortController()
+    const store = createStore({ log, transform: podOf })
+    const labelSelector = selectorOf(matchLabels)
+    store.subscribe(() => onChange(runtime))
+    const { namespace } = runtime
+    const ends = AbortSignal.any([signal, stop.signal])
+    void watchObjects({ client, type: PODS, sink: store, namespace, labelSelector, metrics, clock }, ends)
+    // An empty list is news too.
+    void store.synced(ends).then(
+      () => onChange(runtime),
+      () => undefined,
+    )
+    return { labels: labelSelector, store, stop }
+  }
+
+  return {
+    follow: (selections) => {
+      for (const [key, { labels, stop }] of [...watches]) {
+        const wanted = selections.get(key)
+        if (wanted && selectorOf(wanted.matchLabels) === labels) continue
+        stop.abort()
+        watches.delete(key)
+      }
+      for (const [key, selection] of selections) if (!watches.has(key)) watches.set(key, start(selection))
+    },
+    pods: (key) => {
+      const store = watches.get(key)?.store
+      return store?.hasSynced ? store.list() : undefined
+    },
+  }
+}
+
+const selectorOf = (labels: Readonly<Record<string, string>>): string =>
+  Object.entries(labels)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',')
+
+/** What is needed of a pod: the rest would be most of the memory. */
+function podOf({ apiVersion, kind, metadata, status }: KubeObject): KubeObject {
+  const { name, namespace, uid, resourceVersion, deletionTimestamp } = metadata
+  const kept = { name, namespace, uid, resourceVersion, deletionTimestamp }
+  const known = Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined))
+  const { phase, podIP, conditions } = (status ?? {}) as Record<string, unknown>
+  return { apiVersion, kind, metadata: known as KubeObject['metadata'], status: { phase, podIP, conditions } }
+}

@@ -1,0 +1,57 @@
+import { createLog } from '../../../log.ts'
+import { FakeLoader, loadModel } from '../../registry/registry.fixture.ts'
+import { Registry } from '../../registry/registry.ts'
+import { serve, type TlsFiles } from '../index.ts'
+import { createManagementApp, type ManagementDeps } from './app.ts'
+import type { TokenSource } from './token.ts'
+
+export const TOKEN = 'right-token'
+
+/** A registry behind the management protocol, over real HTTP on a free port. */
+export type TestManagement = {
+  readonly registry: Registry
+  readonly url: string
+  readonly logged: () => string
+  get(path: string, headers?: Readonly<Record<string, string>>): Promise<Response>
+  post(body: unknown, headers?: Readonly<Record<string, string>>): Promise<Response>
+  stop(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+type Options = Pick<ManagementDeps, 'timing'> & {
+  readonly token?: TokenSource
+  readonly tls?: TlsFiles
+  readonly loader?: FakeLoader
+}
+
+export async function startManagement(options: Options = {}): Promise<TestManagement> {
+  const { token = () => TOKEN, tls, timing = {}, loader = new FakeLoader() } = options
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const lines: string[] = []
+  const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
+  const registry = new Registry({ bootId: 'boot', podUid: 'pod-7', loadModel, loadBundle: loader.load })
+  const app = createManagementApp({ management: registry, token, log, signal, timing })
+  const serving = await serve({ app, host: '127.0.0.1', port: 0, signal, drainMs: 200, ...(tls && { tls }) })
+  const call = (path: string, init: RequestInit, headers: Readonly<Record<string, string>>) =>
+    fetch(`${serving.url}/management/v1/${path}`, {
+      ...init,
+      headers: { authorization: `Bearer ${TOKEN}`, ...headers },
+    })
+  const stop = async (): Promise<void> => {
+    stopping.abort()
+    await serving.closed
+  }
+  return {
+    registry,
+    url: serving.url,
+    logged: () => lines.join(''),
+    get: (path, headers = {}) => call(path, {}, headers),
+    post: (body, headers = {}) => {
+      const sent = typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
+      return call('apply', { method: 'POST', body: sent as string }, { 'content-type': 'application/json', ...headers })
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
+}
