@@ -18,7 +18,8 @@ export async function benchOperator(context: Context): Promise<Report> {
   using home = temporaryFolder()
   const main = buildInto(home.path)
   const reports: [string, Report][] = []
-  for (const { name, measure } of PARTS.filter(({ name }) => context.only === undefined || name === context.only)) {
+  const wanted = PARTS.filter(({ name }) => context.only === undefined || name === context.only)
+  for (const { name, measure } of wanted) {
     context.say(`operator: ${name}`)
     reports.push([name, await measure({ ...context, main })])
   }

@@ -85,10 +85,10 @@ async function simulate(pod: number): Promise<Simulated> {
   return simulated
 }
 
-const simulated = await Promise.all(Array.from({ length: count }, (_, n) => simulate(first + n)))
+const all = await Promise.all(Array.from({ length: count }, (_, n) => simulate(first + n)))
 
 createServer((request, response) => {
-  if (request.method === 'POST') for (const each of simulated) each.counter = new Counter()
-  const work = simulated.map(({ pod, registry, counter }) => counter.work(pod, registry.state().complete))
+  if (request.method === 'POST') for (const each of all) each.counter = new Counter()
+  const work = all.map(({ pod, registry, counter }) => counter.work(pod, registry.state().complete))
   response.end(JSON.stringify(work))
 }).listen(Number(controlPort), '127.0.0.1', () => process.stdout.write('ready\n'))

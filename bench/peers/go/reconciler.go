@@ -83,6 +83,7 @@ func (r *Reconciler) report(ctx context.Context, agent *Agent, active Active) er
 
 func statusOf(generation int64, active Active) map[string]any {
 	now := metav1.Now().UTC().Format(time.RFC3339)
+	short := active.Revision[:8]
 	condition := func(kind, reason, message string) map[string]any {
 		return map[string]any{
 			"type": kind, "status": "True", "reason": reason, "message": message,
@@ -93,10 +94,10 @@ func statusOf(generation int64, active Active) map[string]any {
 		"observedGeneration": generation,
 		"conditions": []any{
 			condition("Accepted", "Accepted", "the spec is valid"),
-			condition("Ready", "Ready", "1 of 1 pods serves it"),
+			condition("Ready", "Served", "every pod serves revision "+short),
 			condition("Available", "Available", "1 of 1 pods serves it"),
 		},
-		"revision": map[string]any{"desired": active.Revision, "lastGood": active.Revision},
+		"revision": map[string]any{"desired": active.Revision, "short": short, "lastGood": active.Revision},
 		"digest":   active.Digest,
 		"pods":     map[string]any{"summary": "1/1"},
 	}

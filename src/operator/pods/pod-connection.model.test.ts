@@ -20,7 +20,10 @@ const state = fc.oneof(
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ type: fc.constant('item' as const), id, state }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('bundle' as const), hash: fc.option(word) }) },
-  { weight: 3, arbitrary: fc.record({ type: fc.constant('apply' as const), id, word, release: fc.boolean() }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ type: fc.constant('apply' as const), id: fc.option(id), word, release: fc.boolean() }),
+  },
   { weight: 4, arbitrary: fc.record({ type: fc.constant('pass' as const), ms: fc.constantFrom(0, 50, 1000, 31_000) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('fail' as const), count: fc.integer({ min: 1, max: 4 }) }) },
   {
@@ -100,7 +103,8 @@ function createRun(delays: readonly number[]) {
       case 'bundle':
         return runtime.bundle('support', taken.hash === null ? undefined : { active: hashText(taken.hash) })
       case 'apply': {
-        const items = { [taken.id]: { owner: 'operator', revision: hashText(taken.word), definition: {} } } as const
+        const item = { owner: 'operator' as const, revision: hashText(taken.word), definition: {} }
+        const items = taken.id === null ? {} : { [taken.id]: item }
         const secrets = { 'llm/key': { version: taken.word, value: 'x' } }
         const request = {
           ...call,

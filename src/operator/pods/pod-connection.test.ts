@@ -394,6 +394,9 @@ describe('apply', () => {
   test('is not undone by a state that was read before it', async () => {
     const runtime = new FakeRuntime()
     const rig = await following(runtime)
+    // With an etag that still held there would be no state in the answer.
+    runtime.item('agents/a', serving('a'))
+    await until(() => rig.pod.state?.items.has('agents/a') === true)
     const held = Promise.withResolvers<void>()
     const read = Promise.withResolvers<void>()
     runtime.after = (method) => {

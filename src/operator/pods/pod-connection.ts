@@ -247,7 +247,7 @@ class Connection implements PodConnection {
     const { begun, ended } = this.#calls
     try {
       const answer = await abandonOnAbort(this.#options.target.state(signal, etag), signal)
-      const isOverlapped = begun !== ended || begun !== this.#calls.begun
+      const isOverlapped = () => begun !== ended || begun !== this.#calls.begun
       const look = answer.type === 'state' ? await this.#took(answer, take, isOverlapped) : this.#unchanged(etag)
       if (signal.aborted) throw signal.reason
       for (const resolve of readers) resolve(undefined)
@@ -273,7 +273,7 @@ class Connection implements PodConnection {
   async #took(
     answer: { readonly state: RuntimeState; readonly etag?: string | undefined },
     take: (state: RuntimeState) => Promise<Look> | Look,
-    isOverlapped: boolean,
+    isOverlapped: () => boolean,
   ): Promise<Look> {
     const { state } = answer
     const { pod } = this.#options
@@ -284,7 +284,8 @@ class Connection implements PodConnection {
     const look = await take(state)
     const mirror = this.#mirror
     if (mirror === undefined || mirror.bootId !== state.bootId || mirror.seq !== seqOf(state)) return look
-    if (isOverlapped) return look === 'lost' ? look : 'again'
+    // It may tell of before or after a call, whose own answer told it already.
+    if (isOverlapped()) return look === 'lost' ? look : 'again'
     this.#tellDifference(mirror.takeRest(state))
     this.#etag = answer.etag
     return look

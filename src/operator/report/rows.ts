@@ -85,11 +85,7 @@ function findNoPods({ name, pods, claimedPods }: RuntimeView): Finding {
     const { reason, message } = silent.link.problem
     return notReady({ reason, message: `pod ${silent.name} of ${runtime}: ${message}` }, false, 'reconciling')
   }
-  const isAsked = pods.some(({ isReady, link }) => isReady && link.type === 'connecting')
-  return {
-    ...notReady(describeNotReady(runtime, pods), false, 'reconciling'),
-    certainty: isAsked ? 'unknown' : 'known',
-  }
+  return notReady(describeNotReady(runtime, pods), false, 'reconciling')
 }
 
 function describeNotReady(runtime: string, pods: readonly PodView[]): Note {

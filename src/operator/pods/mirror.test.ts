@@ -1,0 +1,83 @@
+import { describe, expect, test } from '@jest/globals'
+import { hashText, type RuntimeEvent } from '../../api/index.ts'
+import { FakeRuntime, refusing, serving } from './fake-runtime.fixture.ts'
+import { createStateInterner } from './interner.ts'
+import { Mirror, NOTHING } from './mirror.ts'
+
+function mirrorOf(runtime: FakeRuntime): Mirror {
+  return new Mirror(runtime.content(), createStateInterner())
+}
+
+function withTwoItems(): FakeRuntime {
+  const runtime = new FakeRuntime()
+  runtime.item('agents/a', serving('a'))
+  runtime.item('agents/b', serving('b'))
+  return runtime
+}
+
+const told = (id: string, item = 'agents/a'): RuntimeEvent => ({
+  id,
+  type: 'rejected',
+  item,
+  state: refusing('a', 'c'),
+})
+
+describe('an event', () => {
+  test('that follows the last one is taken in', () => {
+    const mirror = mirrorOf(withTwoItems())
+    const difference = { ...NOTHING, items: new Set(['agents/a']) }
+    expect(mirror.fold(told('boot-1/3'))).toEqual({ type: 'folded', difference })
+    expect(mirror.items.get('agents/a')).toEqual(refusing('a', 'c'))
+    expect(mirror.seq).toBe(3)
+  })
+
+  test('that is held already changes nothing', () => {
+    const mirror = mirrorOf(withTwoItems())
+    expect(mirror.fold(told('boot-1/2'))).toEqual({ type: 'folded', difference: NOTHING })
+    expect(mirror.items.get('agents/a')).toEqual(serving('a'))
+    expect(mirror.seq).toBe(2)
+  })
+
+  test.each(['boot-1/4', 'boot-2/3', 'boot-1/x', ''])('with the id "%s" shows that some were lost', (id) => {
+    const mirror = mirrorOf(withTwoItems())
+    expect(mirror.fold(told(id))).toEqual({ type: 'lost' })
+    expect(mirror.items.get('agents/a')).toEqual(serving('a'))
+    expect(mirror.seq).toBe(2)
+  })
+
+  test('that tells what is known already counts, and is no difference', () => {
+    const mirror = mirrorOf(withTwoItems())
+    const event: RuntimeEvent = { id: 'boot-1/3', type: 'activated', item: 'agents/a', state: serving('a') }
+    expect(mirror.fold(event)).toEqual({ type: 'folded', difference: NOTHING })
+    expect(mirror.seq).toBe(3)
+  })
+})
+
+describe('a state', () => {
+  test('is taken over where it differs, and the differences are told', () => {
+    const runtime = withTwoItems()
+    const mirror = mirrorOf(runtime)
+    runtime.item('agents/b')
+    runtime.item('agents/c', serving('c'))
+    runtime.bundle('support', { active: hashText('files') })
+    const difference = mirror.takeUnits(runtime.content())
+    expect(difference).toEqual({ items: new Set(['agents/c', 'agents/b']), bundles: true, rest: false })
+    expect([...mirror.items.keys()].sort()).toEqual(['agents/a', 'agents/c'])
+    expect(mirror.seq).toBe(5)
+  })
+})
+
+describe('states that are alike', () => {
+  test('are one object, up to 16 different ones of an item', () => {
+    const interner = createStateInterner()
+    const states = Array.from({ length: 20 }, (_, n) => interner.take('agents/a', serving(`v${n}`)).state)
+    expect(interner.size).toBe(16)
+    expect(interner.take('agents/a', serving('v3')).state).toBe(states[3])
+    for (const state of states) interner.release('agents/a', state)
+    expect(interner.size).toBe(1)
+    interner.release('agents/a', serving('v3'))
+    expect(interner.size).toBe(1)
+    interner.release('agents/a', states[3] ?? serving('v3'))
+    expect(interner.size).toBe(0)
+  })
+})
