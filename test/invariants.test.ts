@@ -211,7 +211,6 @@ describe('invariant 8: decisions are pure functions', () => {
     'src/operator/sync',
     'src/runtime/registry/plan',
     'src/runtime/files/channels.ts',
-    'src/runtime/files/roles.ts',
     'src/runtime/files/prompts.ts',
     'src/runtime/run/prompt.ts',
     'src/runtime/workflow/plan.ts',

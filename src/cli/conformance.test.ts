@@ -161,7 +161,7 @@ describe('midflight runtime with a management token', () => {
 
 test('midflight conformance says what it does and what it needs', async () => {
   const help = await runHere(['conformance', '--help'])
-  expect(help.stdout).toContain('Example:\n  midflight runtime --management-token-file token')
+  expect(help.stdout).toContain('Example:\n  midflight conformance --url')
   const missing = await runHere(['conformance'])
   expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining('--token-file is missing')])
   const nobody = await runHere(['conformance', '--url', 'http://127.0.0.1:1999', '--token-file', tokenFile])

@@ -158,8 +158,8 @@ it brings is called conformance… and goes again; the fence stays two higher. N
 Ends with 0 when every check passed, with 1 when one failed, with 2 when it was not understood.
 
 Example:
-  midflight runtime --management-token-file token &
-  midflight conformance --url http://127.0.0.1:7778 --token-file token`
+  midflight conformance --url http://127.0.0.1:7778 --token-file token
+  (a runtime to try it on: midflight runtime --management-token-file token)`
 
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value]
 

@@ -207,6 +207,7 @@ class OperatorProcess {
       units,
       catalogue: world.catalogue,
       expectations: (kind, namespace) => world.expectations(kind, namespace),
+      record: (regarding, event) => recorder.record({ regarding, ...event }),
     })
     await this.#runControllers(units, items, signal)
     await recorder.ended

@@ -52,6 +52,11 @@ export class Units implements UnitsPort {
     for (const [key, unit] of this.#units) if (nameOfKey(key).namespace === namespace) yield unit
   }
 
+  isAware(namespace: string | undefined): boolean {
+    const runtimes = [...this.#options.world.runtimes()].filter(({ metadata }) => metadata.namespace === namespace)
+    return runtimes.every(({ metadata }) => this.#units.get(keyOfName(metadata))?.isAware ?? false)
+  }
+
   all(): Iterable<RuntimeUnit> {
     return this.#units.values()
   }
@@ -129,7 +134,7 @@ export class Units implements UnitsPort {
     const { pods, world } = this.#options
     if (pods.pods(key) === undefined) return undefined
     const selections = [...world.runtimes()].flatMap((runtime) => {
-      if (runtime.metadata.namespace !== name.namespace || isLeaving(runtime)) return []
+      if (runtime.metadata.namespace !== name.namespace) return []
       return [{ runtime, pods: pods.pods(keyOf(runtime)) ?? [] }]
     })
     const claims: Claims = claimPods(selections)

@@ -1,2 +1,2 @@
 export { connectTo, type Endpoint, type EndpointClient } from './client.ts'
-export { CHECKS, type CheckResult, runConformance, type SuiteOptions } from './suite.ts'
+export { type CheckResult, runConformance } from './suite.ts'

@@ -21,7 +21,7 @@ export type CheckResult = { readonly name: string } & (
 )
 
 /** In the order in which they run. */
-export const CHECKS: readonly Check[] = [
+const CHECKS: readonly Check[] = [
   ...ACCESS,
   ...STATE,
   ...ENVELOPE,
@@ -33,7 +33,7 @@ export const CHECKS: readonly Check[] = [
   ...EVENTS,
 ]
 
-export type SuiteOptions = {
+type SuiteOptions = {
   /** Also runs on a runtime that somebody has claimed or filled; its settings are lost. */
   readonly force: boolean
 }

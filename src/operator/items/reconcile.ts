@@ -11,7 +11,8 @@ import {
   statusApply,
   writeFinalizer,
 } from '../../kube/index.ts'
-import type { RuntimeUnit } from '../unit/unit.ts'
+import { parseItemStatus } from '../report/index.ts'
+import type { RuntimeUnit, UnitEvent } from '../unit/unit.ts'
 import { type Catalogue, type Declared, FINALIZER, hasFinalizer, isLeaving } from '../world/catalogue.ts'
 import { parseItemKey, RESOURCE_TYPES } from './keys.ts'
 import { type ReportTimes, reportOn } from './report-on.ts'
@@ -28,6 +29,8 @@ const CONFLICT_MS = 50
 export interface Units {
   of(runtime: ObjectName): RuntimeUnit | undefined
   inNamespace(namespace: string | undefined): Iterable<RuntimeUnit>
+  /** Whether all AgentRuntimes of a namespace are at work and know their pods. */
+  isAware(namespace: string | undefined): boolean
   /** An item serves where it is to serve: where it served before may let go of it. */
   arrived(object: KubeObject): void
 }
@@ -39,6 +42,7 @@ export type ItemsDeps = {
   /** What was written to objects of a kind in a namespace. */
   readonly expectations: (kind: Kind, namespace: string | undefined) => Expectations
   readonly clock: Clock
+  readonly record: (about: KubeObject, event: UnitEvent) => void
 }
 
 /** Keeps the finalizer and the status of objects: one reconcile brings one object to what its pods say. */
@@ -97,9 +101,22 @@ export class ItemReconciler {
         const { name: target, patch } = statusApply(object, report.status, FIELD_MANAGER)
         this.#wrote(kind, name, await client.patch(RESOURCE_TYPES[kind], target, patch, signal))
         this.#writtenAt.set(key, clock.monotonic())
+        const isItsOwn = declared.entry.type === 'refused' || unit?.view.verdicts.has(declared.entry.id)
+        if (kind === 'AgentRuntime' || isItsOwn) this.#tell(object, report.status)
         return { type: 'settled' }
       }
     }
+  }
+
+  /**
+   * An Event when an object comes to stand still, or for another reason than before. What many share, as a bundle, is
+   * told of the AgentRuntime alone.
+   */
+  #tell(object: KubeObject, status: object): void {
+    const before = stalledOf(object.status)
+    const now = stalledOf(status)
+    if (now === undefined || (now.reason === before?.reason && now.message === before.message)) return
+    this.#deps.record(object, { type: 'Warning', reason: now.reason, action: 'Activate', note: now.message })
   }
 
   /** The object with the finalizer, which it gets before any pod; undefined when it has changed in between. */
@@ -120,11 +137,12 @@ export class ItemReconciler {
     const since = this.#leavingSince.get(key) ?? clock.monotonic()
     this.#leavingSince.set(key, since)
     const leftMs = RELEASE_MS - (clock.monotonic() - since)
-    const isHeld =
-      kind === 'AgentRuntime'
+    const mayBeHeld =
+      !units.isAware(name.namespace) ||
+      (kind === 'AgentRuntime'
         ? units.of(name)?.acknowledged.holdsClaim(object)
-        : [...units.inNamespace(name.namespace)].some((unit) => unit.acknowledged.holds(entry.id))
-    if (isHeld && leftMs > 0) return { type: 'requeue', afterMs: leftMs }
+        : [...units.inNamespace(name.namespace)].some((unit) => unit.acknowledged.holds(entry.id)))
+    if (mayBeHeld && leftMs > 0) return { type: 'requeue', afterMs: leftMs }
     const change = { type: RESOURCE_TYPES[kind], object, finalizer: FINALIZER, wanted: 'absent' } as const
     const result = await writeFinalizer(client, change, signal)
     if (result.type === 'written') this.#wrote(kind, name, result.object)
@@ -134,6 +152,11 @@ export class ItemReconciler {
   #wrote(kind: Kind, name: ObjectName, object: KubeObject): void {
     this.#expectations(kind, name).wrote(object)
   }
+}
+
+/** Why an object stands still: its spec, or what it needs, has to change. */
+function stalledOf(status: unknown): { readonly reason: string; readonly message: string } | undefined {
+  return parseItemStatus(status)?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True')
 }
 
 /** A conflict is no failure: the newer object is on its way. What is gone needs nothing. */

@@ -11,7 +11,10 @@ export type Claims = {
   readonly lost: ReadonlyMap<ObjectKey, readonly string[]>
 }
 
-/** Which AgentRuntime each pod of a namespace belongs to: the oldest that selects it, of equal age the first by name. */
+/**
+ * Which AgentRuntime each pod of a namespace belongs to: the oldest that selects it, of equal age the first by name. One
+ * that is being deleted has what no other selects.
+ */
 export function claimPods(selections: readonly Selection[]): Claims {
   const owners = new Map<string, ObjectKey>()
   const owned = new Map<ObjectKey, KubeObject[]>()
@@ -33,6 +36,8 @@ const podId = ({ metadata }: KubeObject): string => metadata.uid ?? keyOf({ apiV
 
 function byAge(a: Selection, b: Selection): number {
   const [one, other] = [a.runtime.metadata, b.runtime.metadata]
+  const leaving = Number(one.deletionTimestamp !== undefined) - Number(other.deletionTimestamp !== undefined)
+  if (leaving !== 0) return leaving
   const age = (one.creationTimestamp ?? '').localeCompare(other.creationTimestamp ?? '')
   return age === 0 ? one.name.localeCompare(other.name) : age
 }

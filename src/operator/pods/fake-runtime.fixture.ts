@@ -101,7 +101,7 @@ export class FakeRuntime implements RuntimeTarget {
   }
 
   content(): RuntimeState {
-    return structuredClone({
+    return copyOf({
       protocol: { min: 1, max: 1 },
       bootId: this.bootId,
       ...(this.podUid !== undefined && { podUid: this.podUid }),
@@ -154,7 +154,7 @@ export class FakeRuntime implements RuntimeTarget {
           yield { id: this.lastEventId, type: 'reset' }
         } else if (event !== undefined && !this.isSilent) {
           position += 1
-          yield structuredClone(event)
+          yield copyOf(event)
         } else await this.#wake.promise
       }
     } finally {
@@ -191,10 +191,13 @@ export class FakeRuntime implements RuntimeTarget {
 
   #append(event: NewEvent): void {
     this.#seq += 1
-    this.#events.push(structuredClone({ ...event, id: this.lastEventId } as RuntimeEvent))
+    this.#events.push(copyOf({ ...event, id: this.lastEventId } as RuntimeEvent))
     this.wake()
   }
 }
+
+/** As it comes over the wire. */
+const copyOf = <T>(value: T): T => JSON.parse(JSON.stringify(value))
 
 const refused = (reason: 'WrongTarget' | 'StaleFence' | 'Claimed', message: string): ProblemError =>
   new ProblemError({ reason, message })

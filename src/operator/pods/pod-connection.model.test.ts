@@ -171,6 +171,6 @@ test('the mirror is what the pod says, and changes tell all of it, whenever it i
       expect(interner.size).toBe(0)
       expect(clock.running()).toBe(0)
     }),
-    { seed: 7, numRuns: 150 },
+    { seed: 7, numRuns: 400 },
   )
 }, 20_000)

@@ -191,7 +191,7 @@ const ROWS: readonly [string, RuntimeView | undefined, Partial<ItemInput>, strin
 ]
 
 describe('the truth table', () => {
-  test.each(ROWS)('%s', (_situation, runtime, extra, conditions, expected) => {
+  test.each(ROWS)('%s', (...[, runtime, extra, conditions, expected]) => {
     const status = statusOf(runtime, extra)
     expect(conditionsIn(status)).toBe(conditions)
     expect(kstatus(2, status)).toBe(expected)
@@ -408,7 +408,7 @@ describe('for any pods', () => {
   test('Ready is True only when each counted pod has everything as desired', () => {
     fc.assert(
       fc.property(aView, (runtime) => {
-        const counted = runtime.pods.filter(({ isReady, state }) => isReady && state?.complete)
+        const counted = runtime.pods.filter((each) => each.isReady && each.state?.complete)
         const has = ({ state }: PodView) => {
           const item = state?.items.get(ID)
           const settings = state?.items.get('settings')?.active?.revision

@@ -137,6 +137,15 @@ describe('with a runtime that answers', () => {
     }
   })
 
+  test('says which setting to fix when the token is none that HTTP can carry', async () => {
+    const target = await answeredBy(management, { token: `${TOKEN}\nx: y` })
+    for (const call of [target.state(never), target.apply(emptyCall, never), allEvents(target)]) {
+      const { message } = await problemIn(call)
+      expect(message).toContain('spec.adopt.tokenSecretRef')
+      expect(message).not.toContain(TOKEN)
+    }
+  })
+
   test('looks at the versions of the protocol before anything else, and says both', async () => {
     const target = await answeredBy((_, res) => answer(res, 200, { protocol: { min: 3, max: 4 }, news: true }))
     const { reason, message } = await problemIn(target.state(never))

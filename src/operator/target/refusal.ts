@@ -14,6 +14,7 @@ const FAILURES: Readonly<Record<string, string>> = {
   ECONNRESET: 'cut the connection',
   UND_ERR_SOCKET: 'cut the connection',
   UND_ERR_CONNECT_TIMEOUT: 'takes no connection within 1 s',
+  UND_ERR_INVALID_ARG: 'cannot be called: the token of spec.adopt.tokenSecretRef holds characters that HTTP forbids',
   HTTPParserError: 'does not speak HTTP: check spec.adopt.port',
   EHOSTUNREACH: 'is not reachable: no route to the host',
   ENETUNREACH: 'is not reachable: no route to the network',

@@ -7,7 +7,7 @@ import type { OperatorMetrics } from '../metrics.ts'
 import { claimOf } from '../place/claims.ts'
 import { place } from '../place/place.ts'
 import type { PodChange } from '../pods/index.ts'
-import type { Desired, RuntimeView, Verdict } from '../ports.ts'
+import type { Desired, RuntimeView } from '../ports.ts'
 import { type Difference, difference, isEmpty } from '../sync/difference.ts'
 import { isLeaving } from '../world/catalogue.ts'
 import { accessOf } from './access.ts'
@@ -73,6 +73,7 @@ export class RuntimeUnit {
   #placedFrom: readonly unknown[] = []
   #view: RuntimeView | undefined
   #isWaitingToLetGo = false
+  #isAware = false
 
   constructor(name: ObjectName, deps: UnitDeps, signal: AbortSignal) {
     this.#name = name
@@ -89,10 +90,9 @@ export class RuntimeUnit {
       this.stop()
       return { type: 'settled' }
     }
-    if (isLeaving(object)) return this.#leave(object)
     const inputs = this.#takeInputs()
-    if (inputs === undefined) return { type: 'settled' }
-    this.#followPods(inputs)
+    if (inputs === undefined || !this.#followPods(inputs)) return { type: 'settled' }
+    if (isLeaving(object)) return this.#leave(object)
     if (this.#isWaitingToLetGo) this.#lookAgain()
     let desired = this.#place(object, inputs)
     await this.#raiseFence(desired)
@@ -125,6 +125,11 @@ export class RuntimeUnit {
   /** Whether pods hold an item until another AgentRuntime serves it. */
   get isWaitingToLetGo(): boolean {
     return this.#isWaitingToLetGo
+  }
+
+  /** Whether it is known which pods there are. */
+  get isAware(): boolean {
+    return this.#isAware
   }
 
   get hasPods(): boolean {
@@ -169,8 +174,12 @@ export class RuntimeUnit {
     return inputs
   }
 
-  #followPods({ adopt }: Inputs): void {
-    const { owned, lost } = this.#deps.pods() ?? { owned: [], lost: [] }
+  /** @returns false as long as nothing must be concluded: which pods there are is not known */
+  #followPods({ adopt }: Inputs): boolean {
+    const found = adopt === undefined ? { owned: [], lost: [] } : this.#deps.pods()
+    if (found === undefined) return false
+    const { owned, lost } = found
+    this.#isAware = true
     const access = accessOf(this.#name, adopt, this.#deps.dependents)
     const before = this.#access
     this.#access = access.type === 'problem' ? access.problem : undefined
@@ -181,7 +190,7 @@ export class RuntimeUnit {
           this.#pods.follow([], () => ({ host: '', port: 0, token: () => '', tls: undefined }))
     const isOther = isAnew || lost.join() !== this.#lost.join() || before?.message !== this.#access?.message
     this.#lost = lost
-    if (!isOther) return
+    if (!isOther) return true
     this.#view = undefined
     if (before?.message !== this.#access?.message && this.#access)
       this.#deps.record(SETTINGS_ID, {
@@ -191,6 +200,7 @@ export class RuntimeUnit {
         note: this.#access.message,
       })
     this.#deps.touch('all')
+    return true
   }
 
   #place(object: KubeObject, inputs: Inputs): Desired {
@@ -247,21 +257,13 @@ export class RuntimeUnit {
       (entry) => this.#differenceOf(entry, desired),
       deps,
     )
-    for (const [unit, verdict] of refused) this.#refuse(unit, verdict)
+    for (const unit of refused.keys()) this.#refuse(unit)
     return refused.size > 0
   }
 
-  #refuse(unit: string, verdict: Verdict): void {
+  #refuse(unit: string): void {
     this.#view = undefined
-    const [first] = verdict.failures
     const isBundle = unit.startsWith('bundle/')
-    const note = `${unit} was refused by ${verdict.failures.length} of ${this.#pods.entries.length} pods: ${first?.message ?? ''}; what served before goes on serving`
-    this.#deps.record(isBundle ? SETTINGS_ID : unit, {
-      type: 'Warning',
-      reason: first?.reason ?? 'Rejected',
-      action: 'Check',
-      note,
-    })
     this.#deps.touch(isBundle || unit === SETTINGS_ID ? 'all' : [unit])
   }
 

@@ -159,6 +159,16 @@ describe('POST apply', () => {
     }
   })
 
+  test('a process that restarts between the chunks of a sync refuses the rest', async () => {
+    await using before = await startManagement({ bootId: 'before' })
+    const target = { bootId: 'before' }
+    expect((await before.post({ ...good(), target, items: {} })).status).toBe(200)
+    await using after = await startManagement({ bootId: 'after' })
+    const last = await after.post({ ...good(), target, complete: { expected: 0 } })
+    expect([last.status, await last.json()]).toEqual([409, expect.objectContaining({ reason: 'WrongTarget' })])
+    expect(after.registry.state()).toMatchObject({ complete: false, fence: 0 })
+  })
+
   test('an error nobody expected is told without its text, and logged', async () => {
     await using server = await startManagement()
     server.registry.apply = () => Promise.reject(new TypeError('inner detail'))
@@ -181,6 +191,8 @@ describe('paths', () => {
     expect((await server.get('nothing')).status).toBe(404)
     const answer = await server.get('apply')
     expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST'])
+    const headers = { authorization: `Bearer ${TOKEN}` }
+    expect((await fetch(`${server.url}/management/v1/events`, { method: 'HEAD', headers })).status).toBe(405)
   })
 
   test('openapi.json is the document', async () => {

@@ -43,13 +43,12 @@ export function createManagementApp({ management, token, log, signal, timing }: 
 }
 
 function answer(app: Express, path: string, method: 'GET' | 'POST', handlers: readonly RequestHandler[]): void {
-  const route = app.route(path)
-  if (method === 'GET') route.get(...handlers)
-  else route.post(...handlers)
-  route.all((req, res, next) => {
+  const refuseOthers: RequestHandler = (req, res, next) => {
+    if (req.method === method) return next()
     res.set('Allow', method)
     next(new HttpError(405, `${path} takes ${method}, not ${req.method}`))
-  })
+  }
+  app.all(path, refuseOthers, ...handlers)
 }
 
 const requireJson: RequestHandler = (req, _res, next) =>

@@ -21,16 +21,16 @@ export type TestManagement = {
 type Options = Pick<ManagementDeps, 'timing'> & {
   readonly token?: TokenSource
   readonly tls?: TlsFiles
-  readonly loader?: FakeLoader
+  readonly bootId?: string
 }
 
 export async function startManagement(options: Options = {}): Promise<TestManagement> {
-  const { token = () => TOKEN, tls, timing = {}, loader = new FakeLoader() } = options
+  const { token = () => TOKEN, tls, timing = {}, bootId = 'boot' } = options
   const stopping = new AbortController()
   const { signal } = stopping
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
-  const registry = new Registry({ bootId: 'boot', podUid: 'pod-7', loadModel, loadBundle: loader.load })
+  const registry = new Registry({ bootId, podUid: 'pod-7', loadModel, loadBundle: new FakeLoader().load })
   const app = createManagementApp({ management: registry, token, log, signal, timing })
   const serving = await serve({ app, host: '127.0.0.1', port: 0, signal, drainMs: 200, ...(tls && { tls }) })
   const call = (path: string, init: RequestInit, headers: Readonly<Record<string, string>>) =>
