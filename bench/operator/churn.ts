@@ -6,7 +6,7 @@ import { watchAgents } from '../lib/cluster/watch-agents.ts'
 import { until } from '../lib/processes.ts'
 import type { Report } from '../lib/report.ts'
 import { openSite, type Part } from './part.ts'
-import { isLease, writesOf, writesPerAgent } from './writes.ts'
+import { describeWrites, isLease, writesOf, writesPerAgent } from './writes.ts'
 
 /** What one event did to the status of the Agents. */
 type Effect = {
@@ -14,7 +14,7 @@ type Effect = {
   /** From the event until the pod was whole; undefined where there is nothing to wait for. */
   readonly wholeMs: number | undefined
   readonly flips: number
-  readonly writes: number
+  readonly writes: string
   readonly mostWrites: number
 }
 
@@ -44,7 +44,7 @@ export const churn: Part = {
       await sleep(settleMs)
       const writes = (await writesOf(cluster, user, since)).filter((write) => !isLease(write))
       const mostWrites = writesPerAgent(writes)[0] ?? 0
-      return { event, wholeMs, flips: watch.flips - flips, writes: writes.length, mostWrites }
+      return { event, wholeMs, flips: watch.flips - flips, writes: describeWrites(writes), mostWrites }
     }
     const joiner = await startRuntime(setup.processes, PODS, options)
     const joins = await effectOf('a pod joins', async () => {
@@ -54,16 +54,18 @@ export const churn: Part = {
       return performance.now() - begun
     })
     const leaves = await effectOf('a pod leaves', async () => {
-      await joiner.stop()
       await cluster.deletePod('default', podName(PODS))
+      await joiner.stop()
       return undefined
     })
     await Promise.all([child, ...runtimes].map((each) => each.stop()))
-    return report([joins, leaves], count)
+    return report([joins, leaves], { count, settleMs })
   },
 }
 
-function report(effects: readonly Effect[], count: number): Report {
+type Sizes = { readonly count: number; readonly settleMs: number }
+
+function report(effects: readonly Effect[], { count, settleMs }: Sizes): Report {
   return {
     targets: effects.flatMap(({ event, flips, mostWrites }) => [
       {
@@ -83,7 +85,7 @@ function report(effects: readonly Effect[], count: number): Report {
           wholeMs ?? '-',
           ...[flips, writes, mostWrites],
         ]),
-        note: 'Over 75 s each.',
+        note: `Over ${settleMs / 1000} s each.`,
       },
     ],
     data: effects,

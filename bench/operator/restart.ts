@@ -8,7 +8,7 @@ import { until } from '../lib/processes.ts'
 import type { Report } from '../lib/report.ts'
 import { openSite, type Part } from './part.ts'
 import { type PodWork, startSimulation } from './simulation.ts'
-import { isLease, writesOf } from './writes.ts'
+import { describeWrites, isLease, writesOf } from './writes.ts'
 
 const PODS = 3
 
@@ -19,6 +19,8 @@ export const restart: Part = {
     await using site = await openSite()
     const { cluster, tokenFile } = site
     const count = setup.quick ? 200 : 3_000
+    // Longer than the 30 s after which a state is read again, and counts alone are written.
+    const watchedMs = setup.quick ? 5_000 : 45_000
     await createAgents(cluster, count)
     const simulation = await startSimulation(setup.processes, { pods: PODS, processes: 1, tokenFile })
     for (const n of numbers(PODS)) await makeRuntimePod(cluster, n)
@@ -26,23 +28,22 @@ export const restart: Part = {
     const first = await startOperator(setup, cluster, setup.main)
     await first.child.whileAlive(watch.untilReady(count))
     // What a change of counts still has to say is said by then.
-    await sleep(setup.quick ? 3_000 : 40_000)
+    await first.child.whileAlive(sleep(watchedMs))
     await first.child.stop()
     await simulation.reset()
-    const since = Date.now()
+    const [since, flips] = [Date.now(), watch.flips]
     const second = await startOperator(setup, cluster, setup.main)
     const fenced = until('each pod was called', async () => {
       const work = await simulation.work()
       return work.every(({ activates }) => activates > 0) || undefined
     })
     await second.child.whileAlive(fenced)
-    // Longer than the 30 s after which a state is read again.
-    await second.child.whileAlive(sleep(setup.quick ? 3_000 : 40_000))
+    await second.child.whileAlive(sleep(watchedMs))
     const work = await simulation.work()
     const writes = await writesOf(cluster, second.user, since)
     await second.child.stop()
     await simulation.stop()
-    return report({ count, work, writes, flips: watch.flips })
+    return report({ count, work, writes, watchedMs, flips: watch.flips - flips })
   },
 }
 
@@ -50,10 +51,11 @@ type Finding = {
   readonly count: number
   readonly work: readonly PodWork[]
   readonly writes: readonly AuditEvent[]
+  readonly watchedMs: number
   readonly flips: number
 }
 
-function report({ count, work, writes, flips }: Finding): Report {
+function report({ count, work, writes, watchedMs, flips }: Finding): Report {
   const others = writes.filter((write) => !isLease(write))
   const what = `restart with ${count.toLocaleString('en-US')} Agents unchanged`
   const most = (pick: (of: PodWork) => number): number => Math.max(...work.map(pick))
@@ -72,10 +74,10 @@ function report({ count, work, writes, flips }: Finding): Report {
       {
         title: `The operator started again, ${count.toLocaleString('en-US')} Agents in ${PODS} pods`,
         columns: ['writes of the Lease', 'other writes', 'empty applies per pod', 'state reads per pod'],
-        rows: [[writes.length - others.length, others.length, most(empty), most(({ states }) => states)]],
-        note: 'In the 40 s after the first call to the last pod; a state is read again every 30 s.',
+        rows: [[writes.length - others.length, describeWrites(others), most(empty), most(({ states }) => states)]],
+        note: `Until ${watchedMs / 1000} s after the last pod was called; a state is read again every 30 s.`,
       },
     ],
-    data: { work, otherWrites: others.slice(0, 100) },
+    data: { work, flips, otherWrites: describeWrites(others) },
   }
 }

@@ -17,3 +17,14 @@ export function writesPerAgent(writes: readonly AuditEvent[]): readonly number[]
   }
   return [...counts.values()].sort((a, b) => b - a)
 }
+
+/** What was written, and how often, the most first: `patch agents/status × 12`. */
+export function describeWrites(writes: readonly AuditEvent[]): string {
+  const counts = new Map<string, number>()
+  for (const { verb, resource, subresource } of writes) {
+    const what = `${verb} ${subresource === '' ? resource : `${resource}/${subresource}`}`
+    counts.set(what, (counts.get(what) ?? 0) + 1)
+  }
+  const sorted = [...counts].sort(([, a], [, b]) => b - a)
+  return sorted.length === 0 ? 'none' : sorted.map(([what, count]) => `${what} × ${count}`).join(', ')
+}

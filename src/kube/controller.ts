@@ -107,8 +107,8 @@ async function runWorker(options: ControllerOptions, signal: AbortSignal, hardSt
 async function runOnce(options: ControllerOptions, key: ObjectKey, hardStop: AbortSignal): Promise<Outcome> {
   const { name, timeoutMs, metrics, log, clock } = options
   const run = linkedTo(hardStop)
-  const timeout = new ReconcileTimeout(`took longer than ${timeoutMs} ms`)
-  const timer = timeoutMs === undefined ? undefined : clock.timer(timeoutMs, () => run.abort(timeout))
+  const onTimeout = () => run.abort(new ReconcileTimeout(`took longer than ${timeoutMs} ms`))
+  const timer = timeoutMs === undefined ? undefined : clock.timer(timeoutMs, onTimeout)
   const startedAt = clock.monotonic()
   metrics.started()
   const outcome = await attempt(options, key, run.signal)
@@ -120,7 +120,7 @@ async function runOnce(options: ControllerOptions, key: ObjectKey, hardStop: Abo
     log.warn('a reconcile failed until its input changes', { controller: name, key, error: outcome.error })
   }
   if (outcome.type === 'retry') {
-    if (run.signal.reason === timeout) metrics.timedOut()
+    if (run.signal.reason instanceof ReconcileTimeout) metrics.timedOut()
     log.warn('a reconcile failed and will be retried', { controller: name, key, error: outcome.error })
   }
   return outcome

@@ -16,9 +16,13 @@ import {
   type EventRecorder,
   type KubeClient,
   keyOfName,
+  LEASE_TIMINGS,
   LeaseLost,
   type LeaseName,
+  type LeaseTimings,
+  type ObjectName,
   PRIORITY,
+  type Priority,
   runController,
   runElected,
   stampLease,
@@ -49,6 +53,8 @@ export type OperatorOptions = {
   readonly log: Log
   readonly clock: Clock
   readonly registry: Registry
+  /** Of the election; {@link LEASE_TIMINGS} when absent. */
+  readonly leaseTimings?: LeaseTimings
 }
 
 /** How far an operator has come. `standby`: its caches are warm, another one leads. */
@@ -102,6 +108,7 @@ async function run(
   signal: AbortSignal,
 ): Promise<OperatorOutcome> {
   const { cluster, registry, clock, log, identity, namespaces, leaseNamespace } = options
+  const { leaseTimings = LEASE_TIMINGS } = options
   const connection = new AbortController()
   try {
     const metrics = createRestMetrics(registry, new URL(cluster.server).host)
@@ -119,7 +126,7 @@ async function run(
       return { type: 'ended' }
     }
     enter('standby')
-    const election = { client, lease, identity, clock, log, metrics: leaders }
+    const election = { client, lease, identity, clock, log, metrics: leaders, timings: leaseTimings }
     return await runElected(
       election,
       async (leadership) => {
@@ -177,8 +184,7 @@ class OperatorProcess {
           const { namespace, name } = object.metadata
           const priority = isInitial ? PRIORITY.LOW : PRIORITY.HIGH
           this.#items.add(itemKey(object.kind as never, { namespace, name }), { priority })
-          for (const runtime of change?.runtimes ?? [])
-            this.#runtimes.add(keyOfName({ namespace, name: runtime }), { priority })
+          for (const runtime of change?.runtimes ?? []) this.#wake({ namespace, name: runtime }, priority)
           if (object.kind === 'AgentRuntime' && change) this.#followRuntimes(namespace)
         },
       },
@@ -186,6 +192,11 @@ class OperatorProcess {
     )
     this.#world = world
     await world.synced(signal).catch(() => undefined)
+  }
+
+  #wake(runtime: ObjectName, priority: Priority): void {
+    if (this.#units) this.#units.wake(runtime, priority)
+    else this.#runtimes.add(keyOfName(runtime), { priority })
   }
 
   #followRuntimes(namespace: string | undefined): void {

@@ -8,6 +8,7 @@ import {
   type ObjectName,
   type Outcome,
   PRIORITY,
+  type Priority,
   type WorkQueue,
 } from '../kube/index.ts'
 import type { Dependents } from './dependents/index.ts'
@@ -33,11 +34,17 @@ export type UnitsOptions = {
   readonly record: (about: KubeObject, event: UnitEvent) => void
 }
 
+/** How long a unit rests after a reconcile, as a multiple of what it cost: thousands of items must not fill the process. */
+const REST = 4
+const MAX_REST_MS = 100
+
 /** The units of all AgentRuntimes, and what goes between them: pods and items that move from one to another. */
 export class Units implements UnitsPort {
   readonly #options: UnitsOptions
   readonly #signal: AbortSignal
   readonly #units = new Map<ObjectKey, RuntimeUnit>()
+  /** When each unit may reconcile again, on the monotonic clock. */
+  readonly #notBefore = new Map<ObjectKey, number>()
 
   constructor(options: UnitsOptions, signal: AbortSignal) {
     this.#options = options
@@ -65,7 +72,7 @@ export class Units implements UnitsPort {
   arrived({ metadata: { namespace }, kind }: KubeObject): void {
     if (kind === 'AgentRuntime') return
     for (const [key, unit] of this.#units)
-      if (nameOfKey(key).namespace === namespace && unit.isWaitingToLetGo) this.#options.unitQueue.add(key)
+      if (nameOfKey(key).namespace === namespace && unit.isWaitingToLetGo) this.wake(nameOfKey(key))
   }
 
   /** The AgentRuntimes have changed: which there are, what they select. */
@@ -86,6 +93,7 @@ export class Units implements UnitsPort {
     const declared = this.#catalogue.get('AgentRuntime', name)
     if (declared === undefined) {
       this.#units.get(key)?.stop()
+      this.#notBefore.delete(key)
       this.#options.dependents.want(name, { configMaps: [], secrets: [] })
       if (this.#units.delete(key)) this.#touch(name, 'all')
       return { type: 'settled' }
@@ -96,13 +104,21 @@ export class Units implements UnitsPort {
       this.#units.set(key, unit)
       this.#touch(name, 'all')
     }
-    return unit.reconcile()
+    const outcome = await unit.reconcile()
+    this.#notBefore.set(key, this.#options.shared.clock.monotonic() + Math.min(unit.costMs * REST, MAX_REST_MS))
+    return outcome
+  }
+
+  /** Reconciles an AgentRuntime soon: many changes that come one after the other are taken together. */
+  wake(runtime: ObjectName, priority: Priority = PRIORITY.HIGH): void {
+    const key = keyOfName(runtime)
+    const afterMs = Math.max(0, (this.#notBefore.get(key) ?? 0) - this.#options.shared.clock.monotonic())
+    this.#options.unitQueue.add(key, { priority, afterMs })
   }
 
   /** The AgentRuntimes of a namespace are to look again: their pods, ConfigMaps or Secrets changed. */
   wakeNamespace(namespace: string | undefined): void {
-    for (const { metadata } of this.#options.world.runtimes())
-      if (metadata.namespace === namespace) this.#options.unitQueue.add(keyOfName(metadata))
+    for (const { metadata } of this.#options.world.runtimes()) if (metadata.namespace === namespace) this.wake(metadata)
   }
 
   get #catalogue(): Catalogue {
@@ -110,8 +126,7 @@ export class Units implements UnitsPort {
   }
 
   #depsOf(name: ObjectName): UnitDeps {
-    const { shared, unitQueue } = this.#options
-    const key = keyOfName(name)
+    const { shared } = this.#options
     return {
       ...shared,
       dependents: this.#options.dependents,
@@ -119,7 +134,7 @@ export class Units implements UnitsPort {
       object: () => this.#catalogue.get('AgentRuntime', name)?.object,
       pods: () => this.#podsOf(name),
       isMoving: (id) => this.#isMoving(id, name),
-      wake: () => unitQueue.add(key),
+      wake: () => this.wake(name),
       touch: (items) => this.#touch(name, items),
       record: (id, event) => {
         const { kind, name: object } = objectOfItem(id, name)

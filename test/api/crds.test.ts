@@ -308,7 +308,7 @@ describeCluster('the CRDs on a real API server', () => {
     expect(await cluster().kubectl(['explain', 'agent.status.revision.lastGood'])).toContain('all pods served')
   })
 
-  test('kubectl get prints the columns, by short name and category too', async () => {
+  test('kubectl get prints the columns, by short name and category too, and kubectl wait sees Ready', async () => {
     const condition = {
       type: 'Ready',
       status: 'False',
@@ -325,6 +325,10 @@ describeCluster('the CRDs on a real API server', () => {
     expect(row.split(/\s+/).slice(0, 6)).toEqual(['shown', 'default', 'big', 'bee10000', '2/3', 'False'])
     expect(await cluster().kubectl(['get', 'agt', 'shown', '-o', 'wide'])).toMatch(/ToolNotFound\s+no tool/)
     expect(await cluster().kubectl(['get', 'midflight'])).toContain('agent.midflight.dev/shown')
+    await cluster().call('PATCH', `${pathOf('Agent')}/shown/status`, {
+      status: { conditions: [{ ...condition, status: 'True' }] },
+    })
+    expect(await cluster().kubectl(['wait', '--for=condition=Ready', 'agt/shown', '--timeout=10s'])).toContain('met')
     for (const name of ['art', 'wfl']) await expect(cluster().kubectl(['get', name])).resolves.toBeDefined()
   })
 

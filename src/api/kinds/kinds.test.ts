@@ -92,6 +92,18 @@ describe('a spec is refused with its field', () => {
       },
       'InvalidSpec spec.models[1].name',
     ],
+    [
+      'a selector of nothing',
+      'AgentRuntime',
+      { bundleSelector: { matchLabels: {} } },
+      'InvalidSpec spec.bundleSelector.matchLabels',
+    ],
+    [
+      'a selector whose key is no label key',
+      'AgentRuntime',
+      { bundleSelector: { matchLabels: { 'a b': 'c' } } },
+      'InvalidSpec spec.bundleSelector.matchLabels',
+    ],
     ['a package path', 'AgentRuntime', { tools: { packages: ['../x'] } }, 'InvalidSpec spec.tools.packages[0]'],
   ])('%s', (_what, kind, spec, expected) => {
     const problem = problemIn(kind, spec)

@@ -14,7 +14,7 @@ export const parseItemStatus = (status: unknown): ItemStatus | undefined => pars
 /** The status of an AgentRuntime as far as it can be read; undefined where there is none. */
 export const parseRuntimeStatus = (status: unknown): RuntimeStatus | undefined => parse(runtimeStatus, status)
 
-/** A field that is not valid is left out, so that it is written anew. Lists keyed by a name are put in one order. */
+/** A field that is not valid is left out, so that it is written anew; conditions are put in their order. */
 function parse<S extends ItemStatus | RuntimeStatus>(
   schema: z.ZodObject & z.ZodType<S>,
   status: unknown,

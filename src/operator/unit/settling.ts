@@ -47,9 +47,18 @@ export class Settling {
     return { items, isContext }
   }
 
+  /** A sync begins when the object may be placed. */
   unsettledMs(id: ItemId): number {
-    const since = Math.max(this.#wanted.get(id)?.since ?? 0, this.#contextSince)
-    return this.#clock.monotonic() - since
+    const wanted = this.#wanted.get(id)
+    if (wanted?.revision === UNGUARDED) return 0
+    return this.#clock.monotonic() - Math.max(wanted?.since ?? 0, this.#contextSince)
+  }
+
+  /** A pod that showed something else of an item than is wanted: its sync begins anew, if none is under way. */
+  disturbed(id: ItemId, shown: string | undefined): void {
+    const wanted = this.#wanted.get(id)
+    if (wanted === undefined || wanted.revision === shown || this.#pending.has(id)) return
+    this.#wanted.set(id, { ...wanted, since: this.#clock.monotonic() })
   }
 
   /** To be called when nothing is under way: what the pods show now has arrived. */
@@ -65,6 +74,9 @@ export class Settling {
   }
 }
 
+/** Stands for whatever revision of an object that may not be placed yet. */
+const UNGUARDED = 'unguarded'
+
 const isBundle = (unit: string): boolean => unit.startsWith('bundle/')
 
 const kindOf = (unit: string) =>
@@ -77,7 +89,7 @@ function shows(pod: PodState, unit: string, revision: string): boolean {
 
 function revisionsOf({ compiled, bundleViews, unguarded }: Inputs): Map<string, string> {
   const out = new Map<string, string>()
-  for (const [id, { revision }] of compiled.items) out.set(id, unguarded.has(id) ? `unguarded/${revision}` : revision)
+  for (const [id, { revision }] of compiled.items) out.set(id, unguarded.has(id) ? UNGUARDED : revision)
   for (const id of compiled.held) out.set(id, 'held')
   for (const [name, { hash }] of bundleViews) if (hash !== undefined) out.set(bundleUnit(name), hash)
   return out

@@ -74,6 +74,7 @@ export class RuntimeUnit {
   #view: RuntimeView | undefined
   #isWaitingToLetGo = false
   #isAware = false
+  #costMs = 0
 
   constructor(name: ObjectName, deps: UnitDeps, signal: AbortSignal) {
     this.#name = name
@@ -85,6 +86,7 @@ export class RuntimeUnit {
   }
 
   async reconcile(): Promise<Outcome> {
+    const startedAt = this.#deps.clock.monotonic()
     const object = this.#deps.object()
     if (object === undefined) {
       this.stop()
@@ -95,6 +97,7 @@ export class RuntimeUnit {
     if (isLeaving(object)) return this.#leave(object)
     if (this.#isWaitingToLetGo) this.#lookAgain()
     let desired = this.#place(object, inputs)
+    this.#costMs = this.#deps.clock.monotonic() - startedAt
     await this.#raiseFence(desired)
     if (await this.#check(desired)) desired = this.#place(object, inputs)
     this.#dispatch(desired)
@@ -125,6 +128,11 @@ export class RuntimeUnit {
   /** Whether pods hold an item until another AgentRuntime serves it. */
   get isWaitingToLetGo(): boolean {
     return this.#isWaitingToLetGo
+  }
+
+  /** How long the last reconcile took to find out what is wanted, in milliseconds of this process's time. */
+  get costMs(): number {
+    return this.#costMs
   }
 
   /** Whether it is known which pods there are. */
@@ -353,6 +361,8 @@ export class RuntimeUnit {
       entry.isInSync = false
       entry.fault = undefined
     }
+    if (items !== 'all')
+      for (const id of items) this.#settling.disturbed(id, entry.connection.state?.items.get(id)?.active?.revision)
     this.#deps.touch(link || restarted || bundles ? 'all' : items)
     this.#deps.wake()
   }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Registry } from 'prom-client'
 import { type Clock, systemClock } from '../../../src/clock.ts'
-import { kubeconfigConfig } from '../../../src/kube/index.ts'
+import { type ClusterConfig, kubeconfigConfig, LEASE_TIMINGS, type LeaseTimings } from '../../../src/kube/index.ts'
 import { createLog } from '../../../src/log.ts'
 import { type OperatorOutcome, startOperator } from '../../../src/operator/index.ts'
 import type { Cluster } from '../harness/index.ts'
@@ -23,19 +23,22 @@ export type TestOperatorOptions = {
   readonly leaderElection?: boolean
   readonly leaseNamespace?: string
   readonly clock?: Clock
+  /** Instead of what a kubeconfig says. */
+  readonly config?: ClusterConfig
+  readonly leaseTimings?: LeaseTimings
 }
 
 /** An operator in this process. */
 export async function startTestOperator(cluster: Cluster, options: TestOperatorOptions = {}): Promise<TestOperator> {
   const { kubeconfig = cluster.kubeconfig(), namespaces = [], clock = systemClock } = options
-  const { leaderElection = false, leaseNamespace = 'default' } = options
-  const { namespace: _, ...config } = await kubeconfigConfig({ file: kubeconfig })
+  const { leaderElection = false, leaseNamespace = 'default', leaseTimings = LEASE_TIMINGS } = options
+  const config = options.config ?? (await clusterOf(kubeconfig))
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
   const registry = new Registry()
   const stopping = new AbortController()
   const identity = `test-${randomBytes(4).toString('hex')}`
-  const common = { cluster: config, namespaces, leaderElection, leaseNamespace, identity }
+  const common = { cluster: config, namespaces, leaderElection, leaseNamespace, leaseTimings, identity }
   const operator = startOperator({ ...common, workers: 20, log, clock, registry }, stopping.signal)
   return {
     logged: () => lines.join(''),
@@ -47,6 +50,11 @@ export async function startTestOperator(cluster: Cluster, options: TestOperatorO
       return operator.ended
     },
   }
+}
+
+async function clusterOf(file: string): Promise<ClusterConfig> {
+  const { namespace: _, ...config } = await kubeconfigConfig({ file })
+  return config
 }
 
 /** What of an AgentRuntime's spec differs from a plain one with a scripted model that answers the first line of its instructions. */
