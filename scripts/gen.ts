@@ -1,5 +1,6 @@
 // Writes crds/*.yaml, docs/openapi/management.json and the tables of docs/protocol.md from the schemas in src/api, and
-// deploy/operator/*.yaml and the tables of docs/operator.md from src/operator. With --check it writes nothing and fails where a file differs.
+// deploy/operator/*.yaml and the table of rights in docs/operator.md from src/operator. With --check it writes nothing
+// and fails where a file differs.
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'

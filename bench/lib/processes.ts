@@ -13,6 +13,8 @@ export type StartOptions = {
 /** A child process with everything under it. */
 export type Child = {
   readonly pid: number
+  /** A time of `performance.now()`, right before it was started. */
+  readonly startedAt: number
   /** What it has written so far, both streams. */
   readonly output: () => string
   readonly signal: (name: NodeJS.Signals) => void
@@ -38,6 +40,7 @@ export class Processes implements AsyncDisposable {
   start([command, ...args]: readonly [string, ...string[]], { cwd, env, core }: StartOptions = {}): Child {
     const pinned = core === undefined ? [command, ...args] : ['taskset', '-c', String(core), command, ...args]
     const [file = command, ...rest] = pinned
+    const startedAt = performance.now()
     const child = spawn(file, rest, {
       ...(cwd === undefined ? {} : { cwd }),
       env: { ...process.env, ...env },
@@ -48,7 +51,7 @@ export class Processes implements AsyncDisposable {
     if (pid === undefined) throw new Error(`cannot start ${command}`)
     this.#running.add(child)
     child.once('exit', () => this.#running.delete(child))
-    return childOf(child, pid, [command, ...args].join(' '))
+    return { ...childOf(child, [command, ...args].join(' ')), pid, startedAt }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -56,7 +59,7 @@ export class Processes implements AsyncDisposable {
   }
 }
 
-function childOf(child: ChildProcess, pid: number, title: string): Child {
+function childOf(child: ChildProcess, title: string): Omit<Child, 'pid' | 'startedAt'> {
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text: string) => {
@@ -69,9 +72,8 @@ function childOf(child: ChildProcess, pid: number, title: string): Child {
   })
   ended.catch(() => undefined)
   return {
-    pid,
     output: () => output,
-    signal: (name) => void process.kill(pid, name),
+    signal: (name) => void child.kill(name),
     whileAlive: (task) => Promise.race([task, ended]),
     exitCode: exited.then(([code]) => code ?? undefined),
     stop: () => stop(child),

@@ -65,7 +65,6 @@ type World = { readonly setup: Setup; readonly site: Site; readonly watch: Agent
 
 async function measureRun({ setup, site, watch, count }: World, { name, start }: Subject): Promise<Run> {
   const runtime = await startRuntime(setup.processes, 0, { main: setup.main, tokenFile: site.tokenFile })
-  const begun = performance.now()
   const child = await start()
   const end = await child.whileAlive(runtime.whileAlive(watch.untilReady(count)))
   const cpuSeconds = cpuMs(child.pid) / 1000
@@ -73,7 +72,7 @@ async function measureRun({ setup, site, watch, count }: World, { name, start }:
   await child.stop()
   await runtime.stop()
   await makeCold(site.cluster, watch, count)
-  const seconds = (end - begun) / 1000
+  const seconds = (end - child.startedAt) / 1000
   return { subject: name, seconds, perSecond: count / seconds, cpuSeconds, peakMb }
 }
 

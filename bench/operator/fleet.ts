@@ -33,13 +33,12 @@ export const fleet: Part = {
     const simulation = await startSimulation(setup.processes, { pods, processes, tokenFile })
     await inFlight(numbers(pods), 8, (n) => makeRuntimePod(cluster, n))
     await using watch = await watchAgents(cluster)
-    const begun = performance.now()
     const { child } = await startOperator(setup, cluster, setup.main)
     const readyAt = await child.whileAlive(watch.untilReady(agents, 900_000))
     const work = await untilComplete(simulation)
     await sleep(setup.quick ? 1_000 : 20_000)
     const finding = {
-      ...{ agents, pods, conforms, work, readySeconds: (readyAt - begun) / 1000 },
+      ...{ agents, pods, conforms, work, readySeconds: (readyAt - child.startedAt) / 1000 },
       ...{ peakMb: peakResidentMb(child.pid), settledMb: residentMb(child.pid) },
     }
     await child.stop()

@@ -15,16 +15,16 @@ const PARTS: readonly Part[] = [coldStart, burst, restart, fleet, churn, serverR
 
 /** What the operator costs, and how soon it is done, on a real API server; beside a twin on controller-runtime. */
 export async function benchOperator(context: Context): Promise<Report> {
+  const { only } = context
+  const wanted = PARTS.filter(({ name }) => only === undefined || name === only)
+  if (wanted.length === 0) throw new Error(`no part "${only}": there are ${PARTS.map(({ name }) => name).join(', ')}`)
   using home = temporaryFolder()
   const main = buildInto(home.path)
   const reports: [string, Report][] = []
-  const wanted = PARTS.filter(({ name }) => context.only === undefined || name === context.only)
   for (const { name, measure } of wanted) {
     context.say(`operator: ${name}`)
     reports.push([name, await measure({ ...context, main })])
   }
-  if (reports.length === 0)
-    throw new Error(`no part "${context.only}": there are ${PARTS.map(({ name }) => name).join(', ')}`)
   return {
     targets: reports.flatMap(([, { targets }]) => targets),
     tables: reports.flatMap(([, { tables }]) => tables),

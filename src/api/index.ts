@@ -25,6 +25,7 @@ export {
 export { type AgentSpec, agentSpec, type PromptReference } from './kinds/agent.ts'
 export {
   type AdoptSpec,
+  agentRuntimeSpec,
   type BundleSelector,
   type ModelSpec,
   type ScriptEntry,

@@ -29,7 +29,7 @@ const port = z
     'must be a number',
   )
   .pipe(z.int('must be a whole number').min(0, 'must be 0 or more').max(65_535, 'must be at most 65535'))
-const flag = z.union([z.boolean(), z.stringbool('must be true or false')])
+const flag = z.union([z.boolean(), z.stringbool()], 'must be true or false')
 const list = z.union([z.array(z.string()), z.string().transform((entries) => entries.split(',').filter(Boolean))])
 const text = z.string().min(1, 'must not be empty')
 

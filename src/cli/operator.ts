@@ -88,8 +88,12 @@ function serveHealth(
     const ok = phase === 'standby' || phase === 'leading'
     return { ok, reasons: [phase === 'syncing' ? 'the caches are being filled' : `the operator is ${phase}`] }
   }
+  const alive = (): Readiness => {
+    const ok = running.isAlive
+    return { ok, reasons: ok ? [] : ['a watch neither works nor tries to: this process has to be restarted'] }
+  }
   const metrics = { contentType: registry.contentType, text: () => registry.metrics() }
-  const app = createHealthApp({ metrics, ready })
+  const app = createHealthApp({ metrics, ready, alive })
   return serve({ app, host: metricsHost, port: metricsPort, signal, portFlag: '--metrics-port' })
 }
 

@@ -170,6 +170,7 @@ async function desiredOf(declared: Declared, plan: BundlePlan, { secrets }: Stat
     kept: new Set(plan.mounted.keys()),
     pins: new Map(),
     keptSecrets: new Set(),
+    isWhole: true,
     secrets: new Map(found.flatMap(([id, value]) => (value === undefined ? [] : [[id, value] as const]))),
   }
 }

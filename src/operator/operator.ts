@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import pLimit from 'p-limit'
 import type { Registry } from 'prom-client'
 import type { Clock } from '../clock.ts'
 import {
@@ -38,6 +39,7 @@ import { connectPod, createStateInterner } from './pods/index.ts'
 import { createHttpTarget } from './target/index.ts'
 import { Units } from './units.ts'
 import { watchPods } from './world/pod-watches.ts'
+import { createWatchLog } from './world/watch-log.ts'
 import { type World, watchWorld } from './world/world.ts'
 
 export type OperatorOptions = {
@@ -69,10 +71,14 @@ export type OperatorOutcome =
 
 export interface Operator {
   readonly phase: OperatorPhase
+  /** False when it has come to a stand from which only a new process helps. */
+  readonly isAlive: boolean
   /** Resolves when the signal has aborted and what was under way has ended, or when the lease is lost. */
   readonly ended: Promise<OperatorOutcome>
 }
 
+/** Large calls to pods at once: more would hold hundreds of megabytes for a large fleet. */
+const LARGE_CALLS = 32
 /** How long one object's reconcile may take: a few requests. */
 const ITEM_TIMEOUT_MS = 60_000
 
@@ -91,20 +97,29 @@ export function startOperator(options: OperatorOptions, signal: AbortSignal): Op
     phase = next
     options.log.info(`operator is ${next}`)
   }
-  const ended = run(options, enter, signal).finally(() => {
+  let process: OperatorProcess | undefined
+  const begun = (started: OperatorProcess): void => {
+    process = started
+  }
+  const ended = run(options, { enter, begun }, signal).finally(() => {
     phase = 'stopping'
   })
   return {
     ended,
+    get isAlive() {
+      return process?.isAlive ?? true
+    },
     get phase() {
       return phase
     },
   }
 }
 
+type Progress = { enter(phase: OperatorPhase): void; begun(process: OperatorProcess): void }
+
 async function run(
   options: OperatorOptions,
-  enter: (phase: OperatorPhase) => void,
+  { enter, begun }: Progress,
   signal: AbortSignal,
 ): Promise<OperatorOutcome> {
   const { cluster, registry, clock, log, identity, namespaces, leaseNamespace } = options
@@ -114,6 +129,7 @@ async function run(
     const metrics = createRestMetrics(registry, new URL(cluster.server).host)
     const client = createClient(createTransport(cluster, { signal: connection.signal, metrics, clock }))
     const process = new OperatorProcess(options, client)
+    begun(process)
     await process.warmUp(signal)
     if (signal.aborted) return { type: 'ended' }
     const lease = leaseNameOf(namespaces, leaseNamespace)
@@ -145,6 +161,7 @@ class OperatorProcess {
   readonly #options: OperatorOptions
   readonly #client: KubeClient & WatchClient
   readonly #watchMetrics
+  readonly #watchLog
   readonly #metrics: OperatorMetrics
   readonly #items: WorkQueue
   readonly #runtimes: WorkQueue
@@ -157,6 +174,7 @@ class OperatorProcess {
     this.#options = options
     this.#client = client
     this.#watchMetrics = createWatchMetrics(registry)
+    this.#watchLog = createWatchLog(options)
     const queues = createQueueMetrics(registry)
     const priorities = Object.values(PRIORITY)
     this.#items = createWorkQueue({ clock, metrics: queues.of('objects', priorities) })
@@ -170,6 +188,10 @@ class OperatorProcess {
     })
   }
 
+  get isAlive(): boolean {
+    return this.#world?.isAlive ?? true
+  }
+
   /** Fills the caches and keeps them warm. */
   async warmUp(signal: AbortSignal): Promise<void> {
     const { namespaces, clock, log } = this.#options
@@ -180,6 +202,7 @@ class OperatorProcess {
         clock,
         log,
         metrics: this.#watchMetrics,
+        watchLog: this.#watchLog,
         onObject: (object, change, isInitial) => {
           const { namespace, name } = object.metadata
           const priority = isInitial ? PRIORITY.LOW : PRIORITY.HIGH
@@ -234,7 +257,7 @@ class OperatorProcess {
   #startUnits(fence: number, recorder: EventRecorder, signal: AbortSignal): Units {
     const { clock, log } = this.#options
     const interner = createStateInterner()
-    const watching = { client: this.#client, clock, log, metrics: this.#watchMetrics }
+    const watching = { client: this.#client, clock, log, metrics: this.#watchMetrics, watchLog: this.#watchLog }
     const wake = (namespace: string | undefined) => this.#units?.wakeNamespace(namespace)
     const units = new Units(
       {
@@ -246,6 +269,7 @@ class OperatorProcess {
         shared: {
           fence,
           clock,
+          inTurn: pLimit(LARGE_CALLS),
           metrics: this.#metrics,
           reach: ({ token, ...address }) => createHttpTarget({ ...address, token: () => token() ?? '', clock }),
           connect: (pod, target, onChange, ends) =>

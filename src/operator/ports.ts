@@ -68,13 +68,15 @@ export type Desired = {
   readonly held: ReadonlySet<ItemId>
   /** Bundles to push. */
   readonly bundles: ReadonlyMap<string, BundlePush>
-  /** Bundles that a sync leaves as they are. */
-  readonly kept: ReadonlySet<string>
+  /** Bundles that a sync leaves as they are, unless it pushes them. */
+  readonly kept: ReadonlySet<string> | 'all'
   /** Bundles that are held at a hash, whatever a mount shows. */
   readonly pins: ReadonlyMap<string, string>
   readonly secrets: ReadonlyMap<string, { readonly version: string; readonly value: string }>
-  /** Secrets that a sync leaves as they are. */
-  readonly keptSecrets: ReadonlySet<string>
+  /** Secrets that a sync leaves as they are, unless it brings them. */
+  readonly keptSecrets: ReadonlySet<string> | 'all'
+  /** Nothing that is declared waits to be placed: a target that holds all of this holds the whole. */
+  readonly isWhole: boolean
 }
 
 /** How a pod answers. */

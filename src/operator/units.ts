@@ -15,7 +15,7 @@ import type { Dependents } from './dependents/index.ts'
 import { itemKey, objectOfItem } from './items/keys.ts'
 import type { Units as UnitsPort } from './items/reconcile.ts'
 import { type Claims, claimPods } from './place/claims.ts'
-import { runtimeSpecOf } from './unit/inputs.ts'
+import { adoptOf } from './unit/inputs.ts'
 import { RuntimeUnit, type UnitDeps, type UnitEvent } from './unit/unit.ts'
 import { type Catalogue, isLeaving } from './world/catalogue.ts'
 import type { PodSelection, PodWatches } from './world/pod-watches.ts'
@@ -30,13 +30,13 @@ export type UnitsOptions = {
   /** Of objects, by kind and name. */
   readonly itemQueue: WorkQueue
   /** What all units share. */
-  readonly shared: Pick<UnitDeps, 'fence' | 'reach' | 'connect' | 'clock' | 'metrics'>
+  readonly shared: Pick<UnitDeps, 'fence' | 'inTurn' | 'reach' | 'connect' | 'clock' | 'metrics'>
   readonly record: (about: KubeObject, event: UnitEvent) => void
 }
 
 /** How long a unit rests after a reconcile, as a multiple of what it cost: thousands of items must not fill the process. */
-const REST = 4
-const MAX_REST_MS = 100
+const REST = 10
+const MAX_REST_MS = 250
 
 /** The units of all AgentRuntimes, and what goes between them: pods and items that move from one to another. */
 export class Units implements UnitsPort {
@@ -57,6 +57,10 @@ export class Units implements UnitsPort {
 
   *inNamespace(namespace: string | undefined): Iterable<RuntimeUnit> {
     for (const [key, unit] of this.#units) if (nameOfKey(key).namespace === namespace) yield unit
+  }
+
+  exists({ namespace, name }: ObjectName): boolean {
+    return this.#catalogue.get('AgentRuntime', { namespace, name }) !== undefined
   }
 
   isAware(namespace: string | undefined): boolean {
@@ -80,7 +84,7 @@ export class Units implements UnitsPort {
     const selections = new Map<string, PodSelection>()
     for (const object of this.#options.world.runtimes()) {
       const { namespace, name } = object.metadata
-      const matchLabels = runtimeSpecOf(this.#catalogue, { namespace, name })?.adopt?.selector.matchLabels
+      const matchLabels = adoptOf(this.#catalogue, { namespace, name })?.selector.matchLabels
       if (matchLabels) selections.set(keyOf(object), { runtime: { namespace, name }, matchLabels })
     }
     this.#options.pods.follow(selections)
@@ -163,8 +167,8 @@ export class Units implements UnitsPort {
     if (declared === undefined || isLeaving(declared.object) || declared.entry.runtime === from.name) return false
     const { entry } = declared
     const there = this.of({ namespace: from.namespace, name: entry.runtime })
-    const revision = there?.revisionOf(entry)
-    return revision === undefined || !there?.acknowledged.serves(id, revision)
+    const wanted = there?.declared(entry)
+    return wanted?.type !== 'compiled' || !there?.acknowledged.serves(id, wanted.revision)
   }
 
   #touch(runtime: ObjectName, items: Iterable<ItemId> | 'all'): void {

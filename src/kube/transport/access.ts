@@ -24,11 +24,11 @@ export function createAccess(config: ClusterConfig, clock: Clock): AccessSource 
   const readAgain = async (fresh: boolean): Promise<Access> => {
     try {
       const access = merge(await readAuthority(config.ca), await readCredentials(config.credentials, fresh))
-      last = { access: last !== undefined && isSame(last.access, access) ? last.access : access, at: clock.now() }
+      last = { access: last !== undefined && isSame(last.access, access) ? last.access : access, at: clock.monotonic() }
     } catch (error) {
       if (last === undefined) throw error
       // Not for every request: looking again costs a file read, or the start of a plugin.
-      last = { ...last, at: clock.now() }
+      last = { ...last, at: clock.monotonic() }
     }
     return last.access
   }
@@ -36,7 +36,7 @@ export function createAccess(config: ClusterConfig, clock: Clock): AccessSource 
   return {
     read: async (refused) => {
       const isRefused = refused !== undefined && refused === last?.access
-      if (last !== undefined && !isRefused && clock.now() - last.at < MAX_AGE_MS) return last.access
+      if (last !== undefined && !isRefused && clock.monotonic() - last.at < MAX_AGE_MS) return last.access
       reading ??= readAgain(isRefused).finally(() => {
         reading = undefined
       })

@@ -10,11 +10,12 @@ export type Deadline = Disposable & {
 
 export function createDeadline(clock: Clock, ms: number, signals: readonly AbortSignal[]): Deadline {
   const controller = new AbortController()
-  const ends = new AbortController()
-  for (const signal of signals) {
-    if (signal.aborted) controller.abort(signal.reason)
-    else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true, signal: ends.signal })
-  }
+  const links = signals.map((signal) => {
+    const onAbort = () => controller.abort(signal.reason)
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    return () => signal.removeEventListener('abort', onAbort)
+  })
   const timer = clock.timer(ms, () =>
     controller.abort(unanswered('Timeout', `the API server did not answer within ${ms} ms`)),
   )
@@ -23,7 +24,7 @@ export function createDeadline(clock: Clock, ms: number, signals: readonly Abort
     lift: () => timer.cancel(),
     [Symbol.dispose]: () => {
       timer.cancel()
-      ends.abort()
+      for (const unlink of links) unlink()
     },
   }
 }

@@ -16,6 +16,7 @@ describe('a failed attempt', () => {
     ['is final after a lost connection when the server may have acted on it', lost, { repeatable: false }, undefined],
     ['is final at its deadline', errorOf(0, 'Timeout'), { repeatable: true }, undefined],
     ['is repeated after 429 when the server says', errorOf(429, 'x', 3000), { repeatable: false }, 3000],
+    ['is not repeated at once after 429 that says 0 s', errorOf(429, 'x', 0), { repeatable: false }, 100],
     ['is final after 429 without a time', errorOf(429, 'x'), { repeatable: true }, undefined],
     [
       'is final when the time is after the deadline',

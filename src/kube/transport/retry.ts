@@ -3,6 +3,8 @@ import type { ApiError } from '../types.ts'
 /** Attempts of one request when connections fail: together they take about 1.5 s, which a restart of a proxy takes. */
 const MAX_CONNECTION_ATTEMPTS = 5
 const FIRST_DELAY_MS = 100
+/** A proxy may say 0: then it is asked again ten times a second, not as fast as it answers. */
+const MIN_RETRY_AFTER_MS = 100
 
 export type FailedAttempt = {
   readonly error: ApiError
@@ -43,4 +45,4 @@ function delayOf(error: ApiError, repeatable: boolean, attempt: number, random: 
 
 /** Never before the server's time, and not all clients at once after it. */
 const stretched = (retryAfterMs: number | undefined, random: number): number | undefined =>
-  retryAfterMs === undefined ? undefined : retryAfterMs * (1 + random / 4)
+  retryAfterMs === undefined ? undefined : Math.max(retryAfterMs, MIN_RETRY_AFTER_MS) * (1 + random / 4)

@@ -99,8 +99,8 @@ async function counted<T>(
   signal: AbortSignal,
   send: () => Promise<{ readonly code: number; readonly result: T }>,
 ): Promise<T> {
-  const from = clock.now()
-  const count = (code: number) => metrics?.answered({ method, code, seconds: (clock.now() - from) / 1000 })
+  const from = clock.monotonic()
+  const count = (code: number) => metrics?.answered({ method, code, seconds: (clock.monotonic() - from) / 1000 })
   try {
     const { code, result } = await send()
     count(code)

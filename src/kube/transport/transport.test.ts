@@ -190,6 +190,19 @@ describe('credentials', () => {
     expect(authorizations()).toEqual(['Bearer one', 'Bearer one', 'Bearer two'])
   })
 
+  test('fault 9: of a token file are read again after a minute, also when the wall clock was set back', async () => {
+    const clock = createVirtualClock()
+    fake.always('GET', '/x', () => json({}))
+    await writeFile(file(), 'one')
+    const transport = transportOf({ credentials: { type: 'tokenFile', file: file() } }, { clock })
+    await transport.request(GET, running.signal)
+    await writeFile(file(), 'two')
+    clock.jump(-3_600_000)
+    clock.advance(60_000)
+    await transport.request(GET, running.signal)
+    expect(authorizations()).toEqual(['Bearer one', 'Bearer two'])
+  })
+
   test('fault 18: of a token file are read again at once on 401, and the request is sent once more', async () => {
     fake.script('POST', '/x', failure(401, 'Unauthorized'), json({}))
     await writeFile(file(), 'one')

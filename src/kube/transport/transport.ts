@@ -67,7 +67,7 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
 
   return {
     request: async ({ timeoutMs = TIMEOUT_MS, repeatable, ...request }, signal) => {
-      const endsAt = clock.now() + timeoutMs
+      const endsAt = clock.monotonic() + timeoutMs
       using deadline = createDeadline(clock, timeoutMs, [signal, life])
       const send = (given: Access) => {
         const headers = { ...request.headers, ...given.headers }
@@ -79,7 +79,7 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
           return await withAccess(access, send)
         } catch (error) {
           if (deadline.signal.aborted || !isApiError(error)) throw error
-          const delayMs = planRetry({ error, repeatable, attempt, leftMs: endsAt - clock.now() }, random())
+          const delayMs = planRetry({ error, repeatable, attempt, leftMs: endsAt - clock.monotonic() }, random())
           if (delayMs === undefined) throw error
           metrics?.retried(request.method)
           await sleep(clock, delayMs, deadline.signal)

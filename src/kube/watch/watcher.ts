@@ -117,7 +117,7 @@ async function* stream(
   try {
     const request = { namespace, labelSelector, fieldSelector, metadataOnly, timeoutSeconds, resourceVersion }
     const chunks = await client.watch(type, request, linked.signal)
-    openedAt = clock.now()
+    openedAt = clock.monotonic()
     guard.set(resourceVersion === undefined ? SYNC_SILENCE_MS : timeoutSeconds * 1000 + GRACE_MS)
     for await (const event of eventsOf(chunks, type)) {
       if (position.isListing()) guard.refresh()
@@ -132,7 +132,7 @@ async function* stream(
     guard.cancel()
     linked.release()
   }
-  const healthyMs = openedAt === undefined ? 0 : clock.now() - openedAt
+  const healthyMs = openedAt === undefined ? 0 : clock.monotonic() - openedAt
   yield { type: 'ended', failure, resourceVersion: position.resourceVersion(), healthyMs }
 }
 

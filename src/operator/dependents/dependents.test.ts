@@ -310,6 +310,30 @@ describe('what is deleted', () => {
     end()
   })
 
+  test('is missing, and nothing of it is held, when the answer to a read comes after the deletion', async () => {
+    const { cluster, dependents, changes, end } = await followed([], ['llm'])
+    const answered = Promise.withResolvers<void>()
+    const get = cluster.get.bind(cluster)
+    cluster.get = async (type, name) => {
+      const object = await get(type, name)
+      await answered.promise
+      return object
+    }
+    cluster.put('Secret', 'llm', { key: 'short-lived' })
+    await quiet()
+    cluster.remove('Secret', 'llm')
+    changes.length = 0
+    answered.resolve()
+    await quiet()
+    expect(dependents.secret('team', 'llm')).toMatchObject({ type: 'missing' })
+    expect(changes).toEqual([])
+    cluster.before = () => Promise.withResolvers<void>().promise
+    cluster.put('Secret', 'llm', { key: 'new' })
+    await quiet()
+    expect(dependents.secret('team', 'llm')).toEqual({ type: 'loading' })
+    end()
+  })
+
   test('keeps its place among the labelled ones for as long as it is found', async () => {
     const { cluster, clock, dependents, want, end } = await followed([])
     const labels = { bundle: 'yes' }

@@ -11,6 +11,7 @@ import {
   watchObjects,
 } from '../../kube/index.ts'
 import type { Log } from '../../log.ts'
+import type { WatchLog } from '../world/watch-log.ts'
 import { configMapFiles, secretData } from './config-map.ts'
 import { Shelf, type ShelfOptions, type ShelfSource } from './shelf.ts'
 import type { ConfigMapView, SecretView } from './view.ts'
@@ -44,6 +45,7 @@ export type DependentsOptions = {
   /** Something that may matter in that namespace changed. Called synchronously, often more than once. */
   readonly onChange: (namespace: string) => void
   readonly metrics?: WatchMetrics
+  readonly watchLog?: WatchLog
   readonly random?: () => number
   readonly watch?: (options: WatchObjectsOptions, signal: AbortSignal) => Promise<void>
 }
@@ -123,7 +125,9 @@ function shelfOf(options: DependentsOptions, namespace: string, type: ResourceTy
   const source: ShelfSource = {
     watch: (sink, signal) => {
       const fieldSelector = isSecret ? WITHOUT_RELEASES : undefined
-      return watch({ client, type, sink, namespace, fieldSelector, metadataOnly: true, metrics, clock, random }, signal)
+      const onState = options.watchLog?.(type.kind, namespace)
+      const selection = { namespace, fieldSelector, metadataOnly: true }
+      return watch({ client, type, sink, ...selection, metrics, clock, random, onState }, signal)
     },
     get: (name, signal) => client.get(type, { namespace, name }, signal),
     decode: isSecret ? secretData : configMapFiles,

@@ -173,7 +173,8 @@ export class Shelf {
       if (failures > 0) await sleep(clock, backoff(failures - 1), signal).catch(ignore)
       const before = entry.held?.resourceVersion
       const object = await source.get(name, signal).catch((error: unknown) => this.#failed(name, error, signal))
-      if (object !== undefined && !signal.aborted) this.#hold(entry, object)
+      // What was deleted meanwhile must not be found again with what the answer still shows.
+      if (object !== undefined && !signal.aborted && entry.presence.type !== 'gone') this.#hold(entry, object)
       // An answer of before what the watch showed is no better than none.
       failures = entry.held?.resourceVersion === before ? failures + 1 : 0
     }

@@ -29,6 +29,7 @@ const CONFLICT_MS = 50
 export interface Units {
   of(runtime: ObjectName): RuntimeUnit | undefined
   inNamespace(namespace: string | undefined): Iterable<RuntimeUnit>
+  exists(runtime: ObjectName): boolean
   /** Whether all AgentRuntimes of a namespace are at work and know their pods. */
   isAware(namespace: string | undefined): boolean
   /** An item serves where it is to serve: where it served before may let go of it. */
@@ -45,12 +46,17 @@ export type ItemsDeps = {
   readonly record: (about: KubeObject, event: UnitEvent) => void
 }
 
+/** The unit touches the object as soon as there is something to say. */
+const UNTIL_TOUCHED: Outcome = { type: 'settled' }
+
 /** Keeps the finalizer and the status of objects: one reconcile brings one object to what its pods say. */
 export class ItemReconciler {
   readonly #deps: ItemsDeps
   /** When an object's status was written last, and since when one is being deleted; on the monotonic clock. */
   readonly #writtenAt = new Map<string, number>()
   readonly #leavingSince = new Map<string, number>()
+  /** AgentRuntimes that were warned of. */
+  readonly #warned = new Set<string>()
 
   constructor(deps: ItemsDeps) {
     this.#deps = deps
@@ -62,6 +68,7 @@ export class ItemReconciler {
     if (declared === undefined) {
       this.#writtenAt.delete(key)
       this.#leavingSince.delete(key)
+      this.#warned.delete(key)
       return { type: 'settled' }
     }
     try {
@@ -82,6 +89,7 @@ export class ItemReconciler {
     const { kind, name } = parseItemKey(key)
     const runtime = { namespace: name.namespace, name: declared.entry.runtime }
     const unit = units.of(runtime)
+    if (unit === undefined && units.exists(runtime)) return UNTIL_TOUCHED
     const object = unit?.hasPods ? await this.#guard(kind, declared.object, signal) : declared.object
     if (object === undefined) return { type: 'requeue', afterMs: CONFLICT_MS }
     const written = this.#writtenAt.get(key)
@@ -90,7 +98,7 @@ export class ItemReconciler {
       sinceWriteMs: written === undefined ? undefined : clock.monotonic() - written,
     }
     const report = reportOn({ ...declared, object }, unit, times)
-    if (report === undefined) return { type: 'settled' }
+    if (report === undefined) return UNTIL_TOUCHED
     if (report.serves) units.arrived(object)
     switch (report.type) {
       case 'same':
@@ -101,8 +109,9 @@ export class ItemReconciler {
         const { name: target, patch } = statusApply(object, report.status, FIELD_MANAGER)
         this.#wrote(kind, name, await client.patch(RESOURCE_TYPES[kind], target, patch, signal))
         this.#writtenAt.set(key, clock.monotonic())
-        const isItsOwn = declared.entry.type === 'refused' || unit?.view.verdicts.has(declared.entry.id)
+        const isItsOwn = unit?.view.verdicts.has(declared.entry.id) || isImpossible(declared, unit)
         if (kind === 'AgentRuntime' || isItsOwn) this.#tell(object, report.status)
+        this.#warnOfPlainHttp(key, declared)
         return { type: 'settled' }
       }
     }
@@ -117,6 +126,25 @@ export class ItemReconciler {
     const now = stalledOf(status)
     if (now === undefined || (now.reason === before?.reason && now.message === before.message)) return
     this.#deps.record(object, { type: 'Warning', reason: now.reason, action: 'Activate', note: now.message })
+  }
+
+  /**
+   * An Event when pods are called without TLS: with the first report on a spec, so that a restart repeats nothing, and
+   * once in the life of this process.
+   */
+  #warnOfPlainHttp(key: string, { object, entry }: Declared): void {
+    const adopt =
+      entry.type === 'parsed' && entry.resource.kind === 'AgentRuntime' ? entry.resource.spec.adopt : undefined
+    if (adopt === undefined || adopt.caSecretRef !== undefined) {
+      this.#warned.delete(key)
+      return
+    }
+    const isReported = parseItemStatus(object.status)?.observedGeneration === object.metadata.generation
+    if (isReported || this.#warned.has(key)) return
+    this.#warned.add(key)
+    const note =
+      'its pods are called over plain HTTP: whoever reads the network sees the token, the definitions and the keys of models; set spec.adopt.caSecretRef'
+    this.#deps.record(object, { type: 'Warning', reason: 'InsecureConnection', action: 'Connect', note })
   }
 
   /** The object with the finalizer, which it gets before any pod; undefined when it has changed in between. */
@@ -153,6 +181,10 @@ export class ItemReconciler {
     this.#expectations(kind, name).wrote(object)
   }
 }
+
+/** By itself, or beside the others of its AgentRuntime. */
+const isImpossible = ({ entry }: Declared, unit: RuntimeUnit | undefined): boolean =>
+  entry.type === 'refused' || unit?.declared(entry)?.type === 'refused'
 
 /** Why an object stands still: its spec, or what it needs, has to change. */
 function stalledOf(status: unknown): { readonly reason: string; readonly message: string } | undefined {

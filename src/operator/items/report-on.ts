@@ -1,6 +1,14 @@
 import type { Kind, RunnableKind } from '../../api/index.ts'
 import { timestamp } from '../../kube/index.ts'
-import { parseItemStatus, parseRuntimeStatus, type Report, reportItem, reportRuntime } from '../report/index.ts'
+import type { Entry } from '../compile/compile.ts'
+import {
+  parseItemStatus,
+  parseRuntimeStatus,
+  type Report,
+  reportItem,
+  reportRuntime,
+  type Declared as Standing,
+} from '../report/index.ts'
 import type { RuntimeUnit } from '../unit/unit.ts'
 import type { Declared } from '../world/catalogue.ts'
 
@@ -15,18 +23,15 @@ export type ObjectReport = Report<object> & { readonly serves: boolean }
 
 /**
  * The status of an object, from what its unit knows. Undefined unit: there is no such AgentRuntime.
- * @returns undefined for an AgentRuntime that has no unit yet
+ * @returns undefined as long as the unit does not know the object as it is now, or what pods there are
  */
 export function reportOn(
   { object, entry }: Declared,
   unit: RuntimeUnit | undefined,
   times: ReportTimes,
 ): ObjectReport | undefined {
-  const problems = unit?.problemsOf(entry) ?? (entry.type === 'refused' ? entry.problems : [])
-  const item =
-    problems.length > 0 || entry.type === 'refused'
-      ? ({ type: 'refused', problems } as const)
-      : ({ type: 'compiled', revision: unit?.revisionOf(entry) ?? entry.item.revision } as const)
+  const item = unit ? unit.declared(entry) : declaredAlone(entry)
+  if (item === undefined) return undefined
   const common = {
     generation: object.metadata.generation ?? 0,
     item,
@@ -44,5 +49,10 @@ export function reportOn(
   const named = { kind: entry.ref.kind, id: entry.id, runtimeName: entry.runtime }
   return { ...reportItem({ ...common, ...named, previous, runtime: unit?.view }), serves }
 }
+
+const declaredAlone = (entry: Entry): Standing =>
+  entry.type === 'refused'
+    ? { type: 'refused', problems: entry.problems }
+    : { type: 'compiled', revision: entry.item.revision }
 
 const isRunnable = (kind: Kind): kind is RunnableKind => kind !== 'AgentRuntime'

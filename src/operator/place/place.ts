@@ -7,8 +7,11 @@ export type BundleInput =
   | { readonly type: 'unknown' }
   | { readonly type: 'gone' }
 
+export type Signature = Pick<Desired, 'fence' | 'claim' | 'isWhole'>
+
 export type PlaceInput = {
-  readonly signature: Pick<Desired, 'fence' | 'claim'>
+  /** How the operator signs, and whether what is declared is all to be placed now. */
+  readonly signature: Signature
   readonly compiled: Compiled
   readonly bundles: ReadonlyMap<string, BundleInput>
   readonly secrets: Desired['secrets']
@@ -17,7 +20,7 @@ export type PlaceInput = {
   /** Items that stay as they are in each pod for another reason than their own. */
   readonly held: ReadonlySet<ItemId>
   readonly verdicts: ReadonlyMap<string, Verdict>
-  /** What was placed before. */
+  /** What was placed last that no check refused. */
   readonly before: Desired | undefined
 }
 
@@ -26,7 +29,8 @@ export const bundleUnit = (name: string): string => `bundle/${name}`
 /**
  * What every pod of an AgentRuntime should hold. An item or a bundle that is impossible as declared, or that a check
  * refused, keeps what was placed before: pods that join get that. When nothing was, each pod keeps what it has.
- * A refused bundle is pinned, so that no mount brings it either.
+ * A refused bundle is pinned, so that no mount brings it either. Settings that are impossible as declared name no
+ * bundles and no secrets: those that each pod has stay.
  */
 export function place(input: PlaceInput): Desired {
   const { signature, compiled, verdicts, before } = input
@@ -38,7 +42,7 @@ export function place(input: PlaceInput): Desired {
   }
   for (const id of held) {
     const last = before?.items.get(id)
-    if (last) items.set(id, last)
+    if (last && last.revision !== verdicts.get(id)?.revision) items.set(id, last)
   }
   return { owner: 'operator', ...signature, items, held, ...placeSecrets(input), ...placeBundles(input) }
 }
@@ -53,7 +57,7 @@ function placeBundle(input: BundleInput, verdict: Verdict | undefined, last: Bun
   switch (input.type) {
     case 'files':
       if (verdict?.revision !== input.push.hash) return { type: 'push', push: input.push }
-      return last ? { type: 'pin', push: last } : { type: 'keep' }
+      return last && last.hash !== verdict.revision ? { type: 'pin', push: last } : { type: 'keep' }
     case 'unknown':
       return last ? { type: 'push', push: last } : { type: 'keep' }
     case 'gone':
@@ -63,8 +67,9 @@ function placeBundle(input: BundleInput, verdict: Verdict | undefined, last: Bun
 
 function placeBundles(input: PlaceInput): Pick<Desired, 'bundles' | 'kept' | 'pins'> {
   const { before, verdicts } = input
-  // Settings that cannot be read name no bundles: those that were placed stay.
-  const bundles = new Map(input.compiled.held.has(SETTINGS_ID) ? before?.bundles : [])
+  if (input.compiled.held.has(SETTINGS_ID))
+    return { bundles: before?.bundles ?? new Map(), kept: 'all', pins: before?.pins ?? new Map() }
+  const bundles = new Map<string, BundlePush>()
   const kept = new Set<string>()
   const pins = new Map<string, string>()
   for (const [name, bundle] of input.bundles) {
@@ -84,5 +89,5 @@ function placeSecrets({
 }: PlaceInput): Pick<Desired, 'secrets' | 'keptSecrets'> {
   const isHeld = compiled.held.has(SETTINGS_ID)
   const last = [...(before?.secrets ?? [])].filter(([id]) => isHeld || unknownSecrets.has(id))
-  return { secrets: new Map([...last, ...secrets]), keptSecrets: unknownSecrets }
+  return { secrets: new Map([...last, ...secrets]), keptSecrets: isHeld ? 'all' : unknownSecrets }
 }

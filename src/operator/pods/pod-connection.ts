@@ -225,12 +225,16 @@ class Connection implements PodConnection {
   }
 
   async #check(mirror: Mirror, first: Look, signal: AbortSignal): Promise<void> {
+    const { random = Math.random } = this.#options
     let look = first
     let repeats = 0
+    // The first one at any time: pods that were connected together are not looked at together ever after.
+    let pauseMs = CHECK_MS * random()
     while (!signal.aborted && look !== 'lost') {
       repeats = look === 'again' ? repeats + 1 : 0
       const isSoon = repeats > 0 && repeats <= MAX_CHECKS_AGAIN
-      await this.#wokenWithin(isSoon ? CHECK_AGAIN_MS : CHECK_MS, signal)
+      await this.#wokenWithin(isSoon ? CHECK_AGAIN_MS : pauseMs, signal)
+      if (!isSoon) pauseMs = CHECK_MS
       if (!signal.aborted) look = await this.#lookAt(signal, (state) => this.#compare(mirror, state, signal))
     }
   }

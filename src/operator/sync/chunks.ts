@@ -1,9 +1,9 @@
-import type { Definition } from '../../api/index.ts'
+import { type Definition, SETTINGS_ID } from '../../api/index.ts'
 import type { Difference } from './difference.ts'
 
-/** Most items of one call. */
+/** Most items and bundles of one call, besides the settings. */
 export const CHUNK_ITEMS = 500
-/** Characters of items and bundles that one call holds, unless a single one is larger. A runtime takes 16 MiB. */
+/** Characters of them that one call holds, unless a single one is larger. A runtime takes 16 MiB. */
 export const CHUNK_CHARACTERS = 2 * 1024 * 1024
 
 /** A part of a difference that fits into one call, and whether it is the last. */
@@ -12,17 +12,18 @@ export type Chunk = { readonly part: Difference; readonly isLast: boolean }
 const NOTHING: Difference['remove'] = { items: [], bundles: [], secrets: [] }
 
 /**
- * The first call of a difference: secrets and pins, then bundles, then items in order; what goes is told last, when
- * nothing that still serves needs it any more.
+ * The first call of a difference: secrets, pins and settings, which decide what becomes of the rest, then bundles, then
+ * items in order; what goes is told last, when nothing that still serves needs it any more.
  */
 export function firstChunk(whole: Difference): Chunk {
   const budget = { characters: CHUNK_CHARACTERS, entries: CHUNK_ITEMS }
   const bundles = take(whole.bundles, budget, (push) => filesLength(push.files))
-  const items = take(whole.items, budget, ({ definition }) => lengthOf(definition as Definition))
+  const { [SETTINGS_ID]: settings, ...others } = whole.items
+  const items = take(bundles.isAll ? others : {}, budget, ({ definition }) => lengthOf(definition as Definition))
   const isLast = bundles.isAll && items.isAll
   const { secrets, pins } = whole
   const part = {
-    items: items.taken,
+    items: { ...(settings && { [SETTINGS_ID]: settings }), ...items.taken },
     bundles: bundles.taken,
     secrets,
     remove: isLast ? whole.remove : NOTHING,

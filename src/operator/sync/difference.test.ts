@@ -40,6 +40,7 @@ function desired(definitions: readonly Definition[], parts: Partial<Desired> = {
     pins: new Map(),
     secrets: new Map(),
     keptSecrets: new Set(),
+    isWhole: true,
     ...parts,
   }
 }

@@ -32,7 +32,7 @@ export function difference(state: PodState, desired: Desired): Difference {
     remove: {
       items: itemsToRemove(state, desired),
       bundles: bundlesToRemove(state, desired),
-      secrets: [...state.secrets.keys()].filter((id) => !desired.secrets.has(id) && !desired.keptSecrets.has(id)),
+      secrets: [...state.secrets.keys()].filter((id) => !desired.secrets.has(id) && !isKept(desired.keptSecrets, id)),
     },
     ...(isSameMap(state.pins, desired.pins) ? {} : { pins: Object.fromEntries(desired.pins) }),
   }
@@ -63,8 +63,10 @@ function itemsToRemove(state: PodState, { owner, items, held }: Desired): string
 /** Pushed bundles that are not desired; what a mount shows is the mount's. */
 const bundlesToRemove = (state: PodState, { bundles, kept }: Desired): string[] =>
   [...state.bundles]
-    .filter(([name, { mount }]) => mount === undefined && !bundles.has(name) && !kept.has(name))
+    .filter(([name, { mount }]) => mount === undefined && !bundles.has(name) && !isKept(kept, name))
     .map(([name]) => name)
+
+const isKept = (kept: ReadonlySet<string> | 'all', name: string): boolean => kept === 'all' || kept.has(name)
 
 function isSameMap(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
   return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value)

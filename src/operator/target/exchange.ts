@@ -2,9 +2,15 @@ import type { Dispatcher } from 'undici'
 import { abandonOnAbort, type Clock, linkedTo } from '../../clock.ts'
 import { jsonOf } from './json.ts'
 import { connectionFailure, unreachable } from './refusal.ts'
+import type { Turns } from './turns.ts'
 
 /** One pod, as requests need it. */
-export type Line = { readonly dispatcher: Dispatcher; readonly address: string; readonly clock: Clock }
+export type Line = {
+  readonly dispatcher: Dispatcher
+  readonly address: string
+  readonly clock: Clock
+  readonly turns: Turns
+}
 
 export type Exchange = {
   readonly method: 'GET' | 'POST'
@@ -27,6 +33,8 @@ export type Answer = {
 
 /** A refusal says what it says in less than this. */
 const MAX_REFUSAL_BYTES = 64 * 1024
+/** What is longer waits for its turn: to parse and check it takes a millisecond or more. */
+const LONG_BYTES = 32 * 1024
 
 /**
  * One request and the whole of its answer, whatever its status. No redirect is followed.
@@ -51,9 +59,11 @@ export async function exchange(line: Line, request: Exchange, signal: AbortSigna
     } = await abandonOnAbort(line.dispatcher.request(options), linked.signal)
     timers[0]?.cancel()
     const isOk = statusCode === 200
-    const text = await readText(body, isOk ? maxBytes : MAX_REFUSAL_BYTES, address)
+    const chunks = await readChunks(body, isOk ? maxBytes : MAX_REFUSAL_BYTES, address)
+    for (const timer of timers) timer.cancel()
     if (isOk && !isJson(received)) throw unreachable(address, 'answers something else than JSON')
-    return { status: statusCode, headers: received, body: jsonOf(text) }
+    if (lengthOf(chunks) > LONG_BYTES) await abandonOnAbort(line.turns(), linked.signal)
+    return { status: statusCode, headers: received, body: jsonOf(Buffer.concat(chunks).toString()) }
   } catch (error) {
     if (signal.aborted) throw signal.reason
     throw linked.signal.aborted ? linked.signal.reason : connectionFailure(error, address)
@@ -63,7 +73,11 @@ export async function exchange(line: Line, request: Exchange, signal: AbortSigna
   }
 }
 
-async function readText(body: Dispatcher.ResponseData['body'], maxBytes: number, address: string): Promise<string> {
+async function readChunks(
+  body: Dispatcher.ResponseData['body'],
+  maxBytes: number,
+  address: string,
+): Promise<readonly Uint8Array[]> {
   const chunks: Uint8Array[] = []
   let length = 0
   // Leaving the loop early ends the answer, and with it the connection.
@@ -72,7 +86,9 @@ async function readText(body: Dispatcher.ResponseData['body'], maxBytes: number,
     if (length > maxBytes) throw unreachable(address, `answers with more than ${maxBytes} bytes`)
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString()
+  return chunks
 }
+
+const lengthOf = (chunks: readonly Uint8Array[]): number => chunks.reduce((sum, { length }) => sum + length, 0)
 
 const isJson = (headers: Answer['headers']): boolean => /^application\/json\b/i.test(String(headers['content-type']))

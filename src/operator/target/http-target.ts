@@ -7,6 +7,7 @@ import type { RuntimeTarget } from '../ports.ts'
 import { readEvents } from './event-stream.ts'
 import { type Exchange, exchange, type Line } from './exchange.ts'
 import { checkProtocol, refusalOf, unreachable } from './refusal.ts'
+import { createTurns, type Turns } from './turns.ts'
 
 export type HttpTargetOptions = {
   /** A name or an address; that of a pod is an address. */
@@ -17,6 +18,8 @@ export type HttpTargetOptions = {
   /** Certificate authorities (PEM) and the name in the pod's certificate; absent for plain HTTP. */
   readonly tls?: { readonly ca: string; readonly serverName: string } | undefined
   readonly clock?: Clock
+  /** For long answers: one for all pods of an operator. */
+  readonly turns?: Turns
 }
 
 /** A pod over the network. All errors are ProblemErrors that name host and port, never token or content. */
@@ -37,10 +40,11 @@ const CHECK = { headMs: 2000, wholeMs: 5000, maxBytes: 16 * MIB }
 const ACTIVATE = { headMs: 15_000, wholeMs: 15_000, maxBytes: 16 * MIB }
 
 /** Connects only when something is asked. */
-export function createHttpTarget({ host, port, token, tls, clock = systemClock }: HttpTargetOptions): HttpTarget {
+export function createHttpTarget(options: HttpTargetOptions): HttpTarget {
+  const { host, port, token, tls, clock = systemClock, turns = createTurns() } = options
   const address = `${isIPv6(host) ? `[${host}]` : host}:${port}`
   const { requests, streams } = connectionsTo(address, tls)
-  const line: Line = { dispatcher: requests, address, clock }
+  const line: Line = { dispatcher: requests, address, clock, turns }
 
   /** @returns undefined for 304, which only a request with an etag may get */
   const call = async (request: Call, signal: AbortSignal) => {

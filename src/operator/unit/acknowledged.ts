@@ -23,6 +23,16 @@ export class Acknowledged {
     return pods.length > 0 && pods.every(isActive)
   }
 
+  /** Whether a pod said last that it serves this revision of a unit. */
+  servesSomewhere(unit: string, revision: string): boolean {
+    const bundle = unit.startsWith('bundle/') ? unit.slice('bundle/'.length) : undefined
+    return this.#entries.some(({ connection: { state } }) =>
+      bundle === undefined
+        ? state?.items.get(unit)?.active?.revision === revision
+        : state?.bundles.get(bundle)?.active === revision,
+    )
+  }
+
   /** Whether a pod that answers, or that has not been asked yet, may still have an item of the operator's. */
   holds(id: ItemId): boolean {
     return this.#some(({ connection }) => connection.state?.items.get(id)?.owner === 'operator')

@@ -1,17 +1,19 @@
 import type { ApplyResponse } from '../../api/index.ts'
-import type { Desired, Verdict } from '../ports.ts'
+import type { Desired, PodState, Verdict } from '../ports.ts'
 import type { Difference } from '../sync/difference.ts'
 import type { PodEntry } from './pods.ts'
 import { type CallDeps, checkPod, isNew, unitsOf, verdictsOf } from './round.ts'
 
 /**
  * What the pods of an AgentRuntime have said to what they do not serve yet. A unit is asked about once, on every pod
- * that something of the operator's serves on; it passes when a pod answered and none refused.
+ * that something of the operator's serves on; it passes when a pod answered and none refused. What is given in place of
+ * what was refused is not asked about: it was good before.
  */
 export class Checks {
   readonly #verdicts = new Map<string, Verdict>()
   /** Revision of each unit that passed. */
   readonly #passed = new Map<string, string>()
+  #desiredRevision: (unit: string) => string | undefined = () => undefined
 
   /** By unit. */
   get verdicts(): ReadonlyMap<string, Verdict> {
@@ -26,6 +28,7 @@ export class Checks {
 
   /** Forgets what was said about revisions that are not wanted any more. */
   keepOnly(desiredRevision: (unit: string) => string | undefined): void {
+    this.#desiredRevision = desiredRevision
     for (const [unit, { revision }] of [...this.#verdicts])
       if (desiredRevision(unit) !== revision) this.#verdicts.delete(unit)
     for (const [unit, revision] of [...this.#passed]) if (desiredRevision(unit) !== revision) this.#passed.delete(unit)
@@ -41,18 +44,16 @@ export class Checks {
     differenceOf: (entry: PodEntry) => Difference | undefined,
     deps: CallDeps,
   ): Promise<ReadonlyMap<string, Verdict>> {
-    const asked = new Map<string, string>()
     const veterans = pods.flatMap((entry) => {
       const { state } = entry.connection
       const rest = differenceOf(entry)
       if (state === undefined || rest === undefined || isNew(state)) return []
-      const fresh = unitsOf(rest).filter(([unit, revision]) => this.#passed.get(unit) !== revision)
-      for (const [unit, revision] of fresh) asked.set(unit, revision)
-      return fresh.length === 0 ? [] : [{ entry, rest }]
+      const fresh = this.#open(rest)
+      return fresh.length === 0 ? [] : [{ entry, rest, fresh }]
     })
     const answers = await Promise.all(veterans.map(({ entry, rest }) => checkPod(entry, desired, rest, deps)))
     const given: { readonly pod: string; readonly response: ApplyResponse }[] = answers.flatMap((each) => each ?? [])
-    if (given.length === 0) return new Map()
+    const asked = new Map(veterans.flatMap(({ fresh }, index) => (answers[index] ? fresh : [])))
     for (const [unit, revision] of asked) this.#passed.set(unit, revision)
     const refused = verdictsOf(given, asked)
     for (const [unit, verdict] of refused) {
@@ -60,5 +61,21 @@ export class Checks {
       this.#passed.delete(unit)
     }
     return refused
+  }
+
+  hasPassed(unit: string, revision: string): boolean {
+    return this.#passed.get(unit) === revision
+  }
+
+  /** Whether a pod may be given a difference: everything in it that could replace something good has been asked about. */
+  mayActivate(state: PodState, rest: Difference): boolean {
+    return isNew(state) || this.#open(rest).length === 0
+  }
+
+  /** What of a difference is to be asked about. */
+  #open(rest: Difference): (readonly [string, string])[] {
+    return unitsOf(rest).filter(
+      ([unit, revision]) => !this.hasPassed(unit, revision) && this.#desiredRevision(unit) === revision,
+    )
   }
 }

@@ -1,10 +1,12 @@
 import {
   type AdoptSpec,
+  agentRuntimeSpec,
   bundleOf,
   type ItemId,
   type Problem,
   pushOf,
   roleOf,
+  SETTINGS_ID,
   type SecretKeyRef,
   secretId,
 } from '../../api/index.ts'
@@ -13,6 +15,7 @@ import { combine, type Entry } from '../compile/compile.ts'
 import type { ConfigMapView, Dependents, SecretView } from '../dependents/index.ts'
 import type { BundleInput } from '../place/place.ts'
 import type { BundleView, Compiled, Desired } from '../ports.ts'
+import type { Declared } from '../report/index.ts'
 import type { Catalogue } from '../world/catalogue.ts'
 
 /** What an AgentRuntime's spec says of its pods, as far as it can be read. */
@@ -62,7 +65,7 @@ export function createGatherer(name: ObjectName, { catalogue, dependents }: Inpu
     const selected = selector === undefined ? [] : dependents.labelled(namespace, selector.matchLabels)
     const { compiled, unguarded } = compiledNow(selected)
     const declared = new Set(spec?.bundles.map(({ configMap }) => configMap))
-    const adopt = spec?.adopt
+    const adopt = adoptOf(catalogue, name)
     dependents.want(name, {
       configMaps: compiled.bundles.map(({ configMap }) => configMap),
       secrets: [...compiled.secrets, ...secretsOf(adopt)].map((ref) => ref.name),
@@ -90,10 +93,35 @@ export function createGatherer(name: ObjectName, { catalogue, dependents }: Inpu
   }
 }
 
+/** What has become of an object beside the others of its AgentRuntime; undefined when another version of it was compiled. */
+export function declaredIn({ compiled }: Inputs, { id, ref, ...entry }: Entry): Declared | undefined {
+  const item = compiled.items.get(id)
+  if (item !== undefined) {
+    const isThisOne = id === SETTINGS_ID || (entry.type === 'parsed' && entry.item === item)
+    return isThisOne ? { type: 'compiled', revision: item.revision } : undefined
+  }
+  if (!compiled.held.has(id)) return undefined
+  const problems = compiled.problems.filter((each) => each.ref.kind === ref.kind && each.ref.name === ref.name)
+  return { type: 'refused', problems: problems.map(({ problem }) => problem) }
+}
+
 /** The spec of an AgentRuntime, when it can be read. */
 export function runtimeSpecOf(catalogue: Catalogue, name: ObjectName): RuntimeSpec['spec'] | undefined {
   const entry = catalogue.get('AgentRuntime', name)?.entry
   return entry?.type === 'parsed' && entry.resource.kind === 'AgentRuntime' ? entry.resource.spec : undefined
+}
+
+/** The pods that an AgentRuntime adopts, also while the rest of its spec is impossible as declared. */
+export function adoptOf(catalogue: Catalogue, name: ObjectName): AdoptSpec | undefined {
+  const spec: unknown = catalogue.get('AgentRuntime', name)?.object.spec
+  if (typeof spec !== 'object' || spec === null || !('adopt' in spec)) return undefined
+  return agentRuntimeSpec.shape.adopt.safeParse(spec.adopt).data
+}
+
+/** The revision that is declared of a unit; of a bundle, its hash. */
+export function desiredRevision(unit: string, { compiled, bundleViews }: Inputs): string | undefined {
+  const bundle = unit.startsWith('bundle/') ? unit.slice('bundle/'.length) : undefined
+  return bundle === undefined ? compiled.items.get(unit)?.revision : bundleViews.get(bundle)?.hash
 }
 
 /** Secrets that reaching the pods takes. */

@@ -89,14 +89,18 @@ export class Pods {
     return [...this.#entries.values()]
   }
 
-  /** @returns whether the set of pods, or what Kubernetes says of one, changed */
-  follow(pods: readonly KubeObject[], addressOf: (host: string) => PodAddress): boolean {
+  /**
+   * @param addressOf undefined while what it takes to call a pod is not there: those that are connected stay so
+   * @returns whether the set of pods, or what Kubernetes says of one, changed
+   */
+  follow(pods: readonly KubeObject[], addressOf: ((host: string) => PodAddress) | undefined): boolean {
     const wanted = new Map(pods.map((pod) => [pod.metadata.uid ?? pod.metadata.name, pod]))
     let changed = false
     for (const [uid, entry] of this.#entries) {
       const pod = wanted.get(uid)
       const host = pod && podAddressOf(pod)
-      if (host !== undefined && entry.key === keyOfAddress(addressOf(host))) continue
+      const isThere = host !== undefined && (!addressOf || entry.key === keyOfAddress(addressOf(host)))
+      if (isThere) continue
       entry.stop()
       this.#entries.delete(uid)
       changed = true
@@ -106,10 +110,11 @@ export class Pods {
       if (host === undefined) continue
       const entry = this.#entries.get(uid)
       const isReady = isPodReady(pod)
-      if (entry?.isReady === isReady) continue
+      if (entry ? entry.isReady === isReady : addressOf === undefined) continue
       changed = true
       if (entry) entry.isReady = isReady
-      else this.#entries.set(uid, this.#start({ name: pod.metadata.name, uid }, isReady, addressOf(host)))
+      else if (addressOf)
+        this.#entries.set(uid, this.#start({ name: pod.metadata.name, uid }, isReady, addressOf(host)))
     }
     return changed
   }
@@ -140,8 +145,9 @@ export class Pods {
 const keyOfAddress = ({ host, port, tls }: PodAddress): string =>
   [host, port, tls?.serverName ?? '', tls?.ca ?? ''].join('\n')
 
+/** A pod that does not answer is told by that; what it failed at before says less. */
 export function viewOf({ name, uid, isReady, connection, fault }: PodEntry): PodView {
   const link: PodLink =
-    fault && connection.link.type !== 'connecting' ? { type: 'unreachable', problem: fault.problem } : connection.link
+    fault && connection.link.type === 'reachable' ? { type: 'unreachable', problem: fault.problem } : connection.link
   return { name, uid, isReady, link, state: connection.state }
 }

@@ -1,5 +1,5 @@
-import { type ApplyRequest, type ApplyResponse, type Problem, problemOf } from '../../api/index.ts'
-import { abandonOnAbort, type Clock } from '../../clock.ts'
+import { type ApplyRequest, type ApplyResponse, type Problem, problemOf, SETTINGS_ID } from '../../api/index.ts'
+import { abandonOnAbort, type Clock, type Linked, linkedTo } from '../../clock.ts'
 import { parseClaim } from '../place/claims.ts'
 import { bundleUnit } from '../place/place.ts'
 import type { Desired, PodFailure, PodState, Verdict } from '../ports.ts'
@@ -44,8 +44,9 @@ export function unitsOf({ items, bundles }: Difference): (readonly [string, stri
   ]
 }
 
-/** A pod on which nothing of the operator's serves: there is nothing that a bad change could replace. */
-export function isNew({ items }: PodState): boolean {
+/** A pod on which nothing of the operator's serves, or that was never given the whole: it is on its way in. */
+export function isNew({ items, complete }: PodState): boolean {
+  if (!complete) return true
   for (const { owner, active } of items.values())
     if (owner === 'operator' && active !== undefined) return items.size <= 1
   return true
@@ -64,7 +65,8 @@ export function verdictsOf(
     ]
     for (const [unit, { outcome, error }] of results) {
       if (outcome !== 'rejected' || error === undefined) continue
-      failures.set(unit, [...(failures.get(unit) ?? []), { pod, ...error }])
+      const found = failures.get(unit) ?? []
+      if (found.at(-1)?.pod !== pod) failures.set(unit, [...found, { pod, ...error }])
     }
   }
   return new Map(
@@ -75,7 +77,21 @@ export function verdictsOf(
   )
 }
 
+/** Runs a task when not too many others of the operator do. */
+export type InTurn = (task: () => Promise<void>) => Promise<void>
+
 export type CallDeps = { readonly clock: Clock; readonly signal: AbortSignal }
+
+/** A signal that aborts with another one, or with a TimeoutError after so many milliseconds, until it is released. */
+export function deadline({ clock, signal }: CallDeps, ms: number): Pick<Linked, 'signal' | 'release'> {
+  const linked = linkedTo(signal)
+  const timer = clock.timer(ms, () => linked.abort(new DOMException('it took too long', 'TimeoutError')))
+  const release = () => {
+    timer.cancel()
+    linked.release()
+  }
+  return { signal: linked.signal, release }
+}
 
 /** Asks a pod what would become of a difference, a call after the other. Undefined when it does not answer in time. */
 export async function checkPod(
@@ -85,7 +101,7 @@ export async function checkPod(
   deps: CallDeps,
 ): Promise<{ pod: string; response: ApplyResponse }[] | undefined> {
   const answers: { pod: string; response: ApplyResponse }[] = []
-  const signal = AbortSignal.any([deps.signal, AbortSignal.timeout(CHECK_MS)])
+  const { signal, release } = deadline(deps, CHECK_MS)
   try {
     if (entry.activation !== undefined) await abandonOnAbort(entry.activation, signal)
     for (const part of partsOf(whole)) {
@@ -96,17 +112,21 @@ export async function checkPod(
   } catch (error) {
     faultOn(entry, error, deps)
     return undefined
+  } finally {
+    release()
   }
 }
 
-/** Removals change nothing that a check could refuse. */
+/** The calls of a check, which leave nothing behind: each brings the settings, which decide what becomes of the rest. */
 function* partsOf(whole: Difference): Generator<Difference> {
   let rest = whole
   for (;;) {
     const { part, isLast } = firstChunk(rest)
     yield part
     if (isLast) return
-    rest = { ...rest, items: without(rest.items, part.items), bundles: without(rest.bundles, part.bundles) }
+    const { [SETTINGS_ID]: settings } = rest.items
+    const items = { ...(settings && { [SETTINGS_ID]: settings }), ...without(rest.items, part.items) }
+    rest = { ...rest, items, bundles: without(rest.bundles, part.bundles) }
   }
 }
 
@@ -114,22 +134,19 @@ const without = <T>(record: Readonly<Record<string, T>>, taken: Readonly<Record<
   Object.fromEntries(Object.entries(record).filter(([key]) => !Object.hasOwn(taken, key)))
 
 /** Starts one call that brings a pod nearer to what is desired; the entry's difference is computed again when it ends. */
-export function activatePod(
-  entry: PodEntry,
-  desired: Desired,
-  whole: Difference,
-  { clock, signal, onEnd }: Call,
-): void {
+export function activatePod(entry: PodEntry, desired: Desired, whole: Difference, call: Call): void {
   const { part, isLast } = firstChunk(whole)
   const request = requestOf(desired, part, 'activate')
-  const call = isLast ? { ...request, complete: { expected: desired.items.size } } : request
-  entry.activation = settle(entry, call, { clock, signal, onEnd })
+  // A runtime always has settings: it does not count them while they are what it began with.
+  const expected = desired.items.size - Number(desired.items.has(SETTINGS_ID))
+  const last = isLast && desired.isWhole ? { complete: { expected } } : {}
+  entry.activation = settle(entry, { ...request, ...last }, call)
 }
 
 const NOTHING: Difference = { items: {}, bundles: {}, secrets: {}, remove: { items: [], bundles: [], secrets: [] } }
 
 type Signature = Pick<Desired, 'fence' | 'claim'>
-type Call = CallDeps & { readonly onEnd: () => void }
+export type Call = CallDeps & { readonly onEnd: () => void; readonly inTurn: InTurn }
 
 /** Shows a pod that a newer operator writes, before anything else. */
 export function raiseFence(entry: PodEntry, { fence, claim }: Signature, call: Call): void {
@@ -154,6 +171,7 @@ export function releaseAll(entry: PodEntry, { fence, claim }: Signature, state: 
     pins: new Map(),
     secrets: new Map(),
     keptSecrets: new Set(),
+    isWhole: true,
   }
   entry.activation = settle(
     entry,
@@ -162,17 +180,28 @@ export function releaseAll(entry: PodEntry, { fence, claim }: Signature, state: 
   )
 }
 
-async function settle(
+/** Items from which on a call is large. */
+const LARGE_ITEMS = 50
+
+/** Small calls go at once; large ones take turns. */
+function settle(entry: PodEntry, request: Omit<ApplyRequest, 'target'>, call: Call): Promise<void> {
+  const isLarge = Object.keys(request.items).length >= LARGE_ITEMS || Object.keys(request.bundles).length > 0
+  return isLarge ? call.inTurn(() => send(entry, request, call)) : send(entry, request, call)
+}
+
+async function send(
   entry: PodEntry,
   request: Omit<ApplyRequest, 'target'>,
-  { clock, signal, onEnd }: CallDeps & { readonly onEnd: () => void },
+  { clock, signal, onEnd }: Call,
 ): Promise<void> {
+  const limit = deadline({ clock, signal }, ACTIVATE_MS)
   try {
-    await entry.connection.apply(request, AbortSignal.any([signal, AbortSignal.timeout(ACTIVATE_MS)]))
+    await entry.connection.apply(request, limit.signal)
     entry.fault = undefined
   } catch (error) {
     faultOn(entry, error, { clock, signal })
   } finally {
+    limit.release()
     entry.activation = undefined
     entry.difference = undefined
     onEnd()
@@ -205,4 +234,4 @@ const requestOf = (
 
 /** Whether a pod still has to be told, besides a difference, that a newer operator writes or that the sync is whole. */
 export const mustHear = (state: PodState, desired: Desired): boolean =>
-  state.fence < desired.fence || state.claimedBy === undefined || !state.complete
+  state.fence < desired.fence || state.claimedBy === undefined || (!state.complete && desired.isWhole)

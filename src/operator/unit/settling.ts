@@ -54,6 +54,13 @@ export class Settling {
     return this.#clock.monotonic() - Math.max(wanted?.since ?? 0, this.#contextSince)
   }
 
+  /** False while one of these objects may soon be placed; one that does not get its finalizer holds nobody back. */
+  isWhole(unguarded: ReadonlySet<ItemId>): boolean {
+    const now = this.#clock.monotonic()
+    for (const id of unguarded) if (now - (this.#wanted.get(id)?.since ?? 0) < GUARD_MS) return false
+    return true
+  }
+
   /** A pod that showed something else of an item than is wanted: its sync begins anew, if none is under way. */
   disturbed(id: ItemId, shown: string | undefined): void {
     const wanted = this.#wanted.get(id)
@@ -73,6 +80,9 @@ export class Settling {
     this.#pending.clear()
   }
 }
+
+/** How long a sync waits for the finalizers of its objects before it counts as whole without them. */
+const GUARD_MS = 30_000
 
 /** Stands for whatever revision of an object that may not be placed yet. */
 const UNGUARDED = 'unguarded'

@@ -5,19 +5,23 @@ import type { KubeObject, ObjectName } from '../../kube/types.ts'
 import type { Entry } from '../compile/compile.ts'
 import type { OperatorMetrics } from '../metrics.ts'
 import { claimOf } from '../place/claims.ts'
-import { place } from '../place/place.ts'
 import type { PodChange } from '../pods/index.ts'
 import type { Desired, RuntimeView } from '../ports.ts'
+import type { Declared } from '../report/index.ts'
 import { type Difference, difference, isEmpty } from '../sync/difference.ts'
 import { isLeaving } from '../world/catalogue.ts'
 import { accessOf } from './access.ts'
 import { Acknowledged } from './acknowledged.ts'
 import { Checks } from './checks.ts'
-import { createGatherer, type InputSources, type Inputs } from './inputs.ts'
+import { createGatherer, declaredIn, desiredRevision, type InputSources, type Inputs } from './inputs.ts'
+import { isSameList, Placement } from './placement.ts'
 import { type PodEntry, Pods, type PodsDeps, viewOf } from './pods.ts'
 import {
   activatePod,
+  type Call,
   CHECK_MS,
+  deadline,
+  type InTurn,
   mustHear,
   type Obstacle,
   obstacleOf,
@@ -44,6 +48,7 @@ export type UnitDeps = InputSources & {
   readonly reach: PodsDeps['reach']
   readonly connect: PodsDeps['connect']
   readonly clock: Clock
+  readonly inTurn: InTurn
   readonly metrics: OperatorMetrics
   /** Reconcile again soon. */
   readonly wake: () => void
@@ -51,6 +56,9 @@ export type UnitDeps = InputSources & {
   readonly touch: (items: Iterable<ItemId> | 'all') => void
   readonly record: (about: ItemId, event: UnitEvent) => void
 }
+
+/** When to look again for objects that do not get their finalizer. */
+const WHOLE_AGAIN_MS = 1_000
 
 /**
  * One AgentRuntime and its pods: keeps in each of them what is declared. A change is checked on every pod that answers
@@ -64,16 +72,17 @@ export class RuntimeUnit {
   readonly #gather: () => Inputs | undefined
   readonly #pods: Pods
   readonly #checks = new Checks()
+  readonly #placement = new Placement()
   readonly #settling: Settling
   #inputs: Inputs | undefined
   #lost: readonly string[] = []
   #access: Problem | undefined
   #desired: Desired | undefined
-  /** What `#desired` was made from. */
-  #placedFrom: readonly unknown[] = []
   #view: RuntimeView | undefined
   #isWaitingToLetGo = false
   #isAware = false
+  /** Those of the pods that were told of. */
+  #faults: readonly Problem[] = []
   #costMs = 0
 
   constructor(name: ObjectName, deps: UnitDeps, signal: AbortSignal) {
@@ -100,15 +109,15 @@ export class RuntimeUnit {
     this.#costMs = this.#deps.clock.monotonic() - startedAt
     await this.#raiseFence(desired)
     if (await this.#check(desired)) desired = this.#place(object, inputs)
+    const isServed = (unit: string, revision: string) => this.acknowledged.servesSomewhere(unit, revision)
+    this.#placement.judge((unit, revision) => this.#checks.hasPassed(unit, revision) || isServed(unit, revision))
     this.#dispatch(desired)
     return this.#nextLook()
   }
 
   /** Ends every connection; what the pods hold stays. */
   stop(): void {
-    this.#pods.follow([], () => {
-      throw new Error('no pod, no address')
-    })
+    this.#pods.follow([], undefined)
     this.#view = undefined
   }
 
@@ -144,17 +153,9 @@ export class RuntimeUnit {
     return this.#pods.entries.length > 0
   }
 
-  /** What is wrong with an object as declared, seen beside the others of the AgentRuntime. */
-  problemsOf({ id, ref }: Entry): readonly Problem[] | undefined {
-    const compiled = this.#inputs?.compiled
-    if (compiled === undefined || !compiled.held.has(id)) return undefined
-    return compiled.problems.flatMap((each) =>
-      each.ref.kind === ref.kind && each.ref.name === ref.name ? [each.problem] : [],
-    )
-  }
-
-  revisionOf({ id }: Entry): string | undefined {
-    return this.#inputs?.compiled.items.get(id)?.revision
+  /** What has become of an object, as it is now, beside the others; undefined when that is not known yet. */
+  declared(entry: Entry): Declared | undefined {
+    return this.#isAware && this.#inputs ? declaredIn(this.#inputs, entry) : undefined
   }
 
   unsettledMs(id: ItemId): number {
@@ -187,18 +188,16 @@ export class RuntimeUnit {
     const found = adopt === undefined ? { owned: [], lost: [] } : this.#deps.pods()
     if (found === undefined) return false
     const { owned, lost } = found
-    this.#isAware = true
     const access = accessOf(this.#name, adopt, this.#deps.dependents)
+    if (access.type === 'loading') return false
+    const isFirst = !this.#isAware
+    this.#isAware = true
     const before = this.#access
     this.#access = access.type === 'problem' ? access.problem : undefined
-    const isAnew =
-      access.type === 'addresses'
-        ? this.#pods.follow(owned, access.addressOf)
-        : access.type === 'unused' &&
-          this.#pods.follow([], () => ({ host: '', port: 0, token: () => '', tls: undefined }))
+    const isAnew = this.#pods.follow(owned, access.type === 'addresses' ? access.addressOf : undefined)
     const isOther = isAnew || lost.join() !== this.#lost.join() || before?.message !== this.#access?.message
     this.#lost = lost
-    if (!isOther) return true
+    if (!isOther && !isFirst) return true
     this.#view = undefined
     if (before?.message !== this.#access?.message && this.#access)
       this.#deps.record(SETTINGS_ID, {
@@ -212,25 +211,16 @@ export class RuntimeUnit {
   }
 
   #place(object: KubeObject, inputs: Inputs): Desired {
-    const { compiled, bundles, secrets, unknownSecrets, unguarded } = inputs
-    const input = {
-      signature: { fence: this.#deps.fence, claim: claimOf(object) },
-      compiled,
-      bundles,
-      secrets,
-      unknownSecrets,
-    }
-    const parts = [compiled, unguarded, ...bundles.values(), ...secrets.keys(), ...this.#checks.verdicts.values()]
-    const versions = [...secrets.values()].map(({ version }) => version)
-    const isSame = isSameList(this.#placedFrom, [...parts, ...versions, ...unknownSecrets])
-    if (this.#desired && isSame) return this.#desired
-    this.#placedFrom = [...parts, ...versions, ...unknownSecrets]
-    this.#desired = place({ ...input, held: unguarded, verdicts: this.#checks.verdicts, before: this.#desired })
+    const isWhole = this.#settling.isWhole(inputs.unguarded)
+    const signature = { fence: this.#deps.fence, claim: claimOf(object), isWhole }
+    const desired = this.#placement.next(signature, inputs, this.#checks.verdicts)
+    if (desired === this.#desired) return desired
+    this.#desired = desired
     for (const entry of this.#pods.entries) {
       entry.difference = undefined
       entry.isInSync = false
     }
-    return this.#desired
+    return desired
   }
 
   #lookAgain(): void {
@@ -240,8 +230,7 @@ export class RuntimeUnit {
 
   /** Shows every pod that answers, and that an older operator wrote to, that this one writes now. */
   async #raiseFence(desired: Desired): Promise<void> {
-    const { clock } = this.#deps
-    const call = { clock, signal: this.#signal, onEnd: () => this.#called() }
+    const call = this.#call
     const calls = this.#free(desired).flatMap((entry) => {
       const { state } = entry.connection
       const rest = this.#differenceOf(entry, desired)
@@ -251,9 +240,10 @@ export class RuntimeUnit {
       return [entry.activation]
     })
     if (calls.length === 0) return
-    const limit = AbortSignal.any([this.#signal, AbortSignal.timeout(CHECK_MS)])
+    const limit = deadline(call, CHECK_MS)
     // Who takes longer is told again when it answers.
-    await abandonOnAbort(Promise.all(calls), limit).catch(() => undefined)
+    await abandonOnAbort(Promise.all(calls), limit.signal).catch(() => undefined)
+    limit.release()
   }
 
   /** @returns whether something was refused */
@@ -315,14 +305,19 @@ export class RuntimeUnit {
     const { clock, metrics } = this.#deps
     const { state } = entry.connection
     if (state === undefined || (entry.fault && entry.fault.retryAt > clock.monotonic())) return
-    const call = { clock, signal: this.#signal, onEnd: () => this.#called() }
+    const call = this.#call
     const obstacle = this.#obstacle(entry, desired)
     const rest = this.#differenceOf(entry, desired)
     if (obstacle.type === 'fault') this.#block(entry, obstacle.problem)
     else if (obstacle.type === 'voidClaim') releaseClaim(entry, desired, obstacle.claim, call)
-    else if (rest !== undefined && isEmpty(rest) && !mustHear(state, desired)) entry.isInSync = true
+    else if (rest !== undefined && isEmpty(rest) && !mustHear(state, desired)) {
+      entry.isInSync = true
+      // What it failed at was done all the same, or is wanted no more.
+      entry.fault = undefined
+    } else if (rest !== undefined && !this.#checks.mayActivate(state, rest)) this.#deps.wake()
     else if (rest !== undefined) {
       if (entry.isInSync && !isEmpty(rest)) metrics.driftRepaired()
+      entry.isInSync = false
       this.#announceTakeovers(state, rest)
       activatePod(entry, desired, rest, call)
     }
@@ -331,13 +326,20 @@ export class RuntimeUnit {
   #block(entry: PodEntry, problem: Problem): void {
     if (entry.fault?.problem.reason === problem.reason) return
     entry.fault = { problem, attempts: 0, retryAt: 0 }
-    this.#view = undefined
     this.#deps.record(SETTINGS_ID, {
       type: 'Warning',
       reason: problem.reason,
       action: 'Sync',
       note: `pod ${entry.name}: ${problem.message}`,
     })
+  }
+
+  /** A fault is told of when it comes and when it goes, whatever else a pod says meanwhile. */
+  #tellFaults(): void {
+    const faults = this.#pods.entries.flatMap(({ fault }) => fault?.problem ?? [])
+    if (isSameList(this.#faults, faults)) return
+    this.#faults = faults
+    this.#view = undefined
     this.#deps.touch('all')
   }
 
@@ -347,6 +349,11 @@ export class RuntimeUnit {
       const note = `${id} was added by a dynamic call; this object replaces it`
       this.#deps.record(id, { type: 'Normal', reason: 'TakenOver', action: 'Activate', note })
     }
+  }
+
+  get #call(): Call {
+    const { clock, inTurn } = this.#deps
+    return { clock, inTurn, signal: this.#signal, onEnd: () => this.#called() }
   }
 
   #called(): void {
@@ -375,7 +382,7 @@ export class RuntimeUnit {
       const { state } = entry.connection
       const isIdle = entry.activation === undefined && (entry.fault?.retryAt ?? 0) <= clock.monotonic()
       if (!isIdle || state?.claimedBy !== claim) continue
-      const call = { clock, signal: this.#signal, onEnd: () => this.#called() }
+      const call = this.#call
       releaseAll(entry, { fence, claim }, state, call)
     }
     this.#deps.touch([])
@@ -383,16 +390,10 @@ export class RuntimeUnit {
   }
 
   #nextLook(): Outcome {
+    this.#tellFaults()
     const now = this.#deps.clock.monotonic()
+    if (this.#desired?.isWhole === false) return { type: 'requeue', afterMs: WHOLE_AGAIN_MS }
     const times = this.#pods.entries.flatMap(({ fault }) => (fault && fault.retryAt > now ? [fault.retryAt - now] : []))
     return times.length === 0 ? { type: 'settled' } : { type: 'requeue', afterMs: Math.min(...times) }
   }
-}
-
-const isSameList = (a: readonly unknown[], b: readonly unknown[]): boolean =>
-  a.length === b.length && a.every((each, index) => each === b[index])
-
-function desiredRevision(unit: string, { compiled, bundleViews }: Inputs): string | undefined {
-  const bundle = unit.startsWith('bundle/') ? unit.slice('bundle/'.length) : undefined
-  return bundle === undefined ? compiled.items.get(unit)?.revision : bundleViews.get(bundle)?.hash
 }

@@ -10,6 +10,7 @@ import {
   watchObjects,
 } from '../../kube/index.ts'
 import type { Log } from '../../log.ts'
+import type { WatchLog } from './watch-log.ts'
 
 const PODS: ResourceType = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true }
 
@@ -18,6 +19,7 @@ export type PodWatchOptions = {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: WatchMetrics
+  readonly watchLog: WatchLog
   readonly onChange: (runtime: ObjectName) => void
 }
 
@@ -35,14 +37,15 @@ export function watchPods(options: PodWatchOptions, signal: AbortSignal): PodWat
   const watches = new Map<string, { readonly labels: string; readonly store: Store; readonly stop: AbortController }>()
 
   const start = ({ runtime, matchLabels }: PodSelection) => {
-    const { client, clock, log, metrics, onChange } = options
+    const { client, clock, log, metrics, watchLog, onChange } = options
     const stop = new AbortController()
     const store = createStore({ log, transform: podOf })
     const labelSelector = selectorOf(matchLabels)
     store.subscribe(() => onChange(runtime))
     const { namespace } = runtime
     const ends = AbortSignal.any([signal, stop.signal])
-    void watchObjects({ client, type: PODS, sink: store, namespace, labelSelector, metrics, clock }, ends)
+    const onState = watchLog(PODS.kind, namespace)
+    void watchObjects({ client, type: PODS, sink: store, namespace, labelSelector, metrics, clock, onState }, ends)
     // An empty list is news too.
     void store.synced(ends).then(
       () => onChange(runtime),

@@ -10,11 +10,13 @@ import {
   type StoreEvent,
   type WatchClient,
   type WatchMetrics,
+  type WatchState,
   watchObjects,
 } from '../../kube/index.ts'
 import type { Log } from '../../log.ts'
 import { RESOURCE_TYPES } from '../items/keys.ts'
 import { type Catalogue, type Change, createCatalogue } from './catalogue.ts'
+import type { WatchLog } from './watch-log.ts'
 
 export type WorldOptions = {
   readonly client: KubeClient & WatchClient
@@ -23,6 +25,7 @@ export type WorldOptions = {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: WatchMetrics
+  readonly watchLog: WatchLog
   /** An object changed, or was there from the start. `change` is absent where nothing changed that a runtime serves. */
   readonly onObject: (object: KubeObject, change: Change | undefined, isInitial: boolean) => void
 }
@@ -33,6 +36,8 @@ export interface World {
   /** Resolves when all lists are complete. */
   synced(signal: AbortSignal): Promise<void>
   readonly hasSynced: boolean
+  /** Whether every watch works, or tries to. One that does neither is a defect that a restart may mend. */
+  readonly isAlive: boolean
   expectations(kind: Kind, namespace: string | undefined): Expectations
   runtimes(): Iterable<KubeObject>
   /** How many objects of each kind there are. */
@@ -48,9 +53,12 @@ type Shelf = {
   readonly namespace: string | undefined
 }
 
+/** A watch is asked anew every 5 to 10 min: twice that and a little. */
+const MOST_STILL_MS = 1_210_000
+
 /** Watches the four kinds in the given namespaces until the signal aborts. */
 export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
-  const { namespaces, clock, log, metrics, client } = options
+  const { namespaces, clock, log, metrics, client, watchLog } = options
   const catalogue = createCatalogue()
   const scopes = namespaces.length === 0 ? [undefined] : namespaces
   const shelves = kinds().flatMap((kind) => scopes.map((namespace) => shelf(kind, namespace)))
@@ -64,9 +72,17 @@ export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
     const change = type === 'DELETED' ? catalogue.remove(object) : catalogue.put(object)
     options.onObject(object, change, isInitial)
   }
-  const watches = shelves.map(({ kind, namespace, store }) =>
-    watchObjects({ client, type: RESOURCE_TYPES[kind], sink: store, namespace, metrics, clock }, signal),
-  )
+  const movedAt = new Map<Shelf, number>()
+  const watches = shelves.map((each) => {
+    const { kind, namespace, store } = each
+    const tell = watchLog(kind, namespace)
+    const onState = (state: WatchState): void => {
+      movedAt.set(each, clock.monotonic())
+      tell(state)
+    }
+    const type = RESOURCE_TYPES[kind]
+    return watchObjects({ client, type, sink: store, namespace, metrics, clock, onState }, signal)
+  })
   return {
     catalogue,
     synced: async (until) => {
@@ -74,6 +90,10 @@ export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
     },
     get hasSynced() {
       return shelves.every(({ store }) => store.hasSynced)
+    },
+    get isAlive() {
+      const now = clock.monotonic()
+      return movedAt.values().every((at) => now - at < MOST_STILL_MS)
     },
     expectations: (kind, namespace) => {
       const found = shelves.find((each) => each.kind === kind && (each.namespace ?? namespace) === namespace)

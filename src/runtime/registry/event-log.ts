@@ -2,15 +2,20 @@ import type { RuntimeEvent } from '../../api/index.ts'
 
 type NewEvent = RuntimeEvent extends infer E ? (E extends RuntimeEvent ? Omit<E, 'id'> : never) : never
 
+type Stats = Extract<RuntimeEvent, { type: 'stats' }>['stats']
+
 /**
  * The last events of a runtime, numbered without gaps, for any number of readers. Writing never waits for a reader:
  * one that fell behind what is kept, or that comes with an id from elsewhere, gets `reset` and goes on from now.
+ * Statistics are read as they were told last, whichever event of theirs is read.
  */
 export class EventLog {
   readonly #bootId: string
   readonly #capacity: number
   /** A ring: event number n stands at n modulo the capacity. */
   readonly #events: RuntimeEvent[] = []
+  /** Kept once: in a day the ring would fill with copies of them. */
+  #stats: Stats = {}
   /** Number of the last event written. */
   #last = 0
   #wake = Promise.withResolvers<void>()
@@ -28,7 +33,9 @@ export class EventLog {
 
   append(event: NewEvent): void {
     this.#last += 1
-    this.#events[this.#last % this.#capacity] = { ...event, id: this.lastId } as RuntimeEvent
+    if (event.type === 'stats') this.#stats = event.stats
+    const kept = event.type === 'stats' ? { ...event, stats: {} } : event
+    this.#events[this.#last % this.#capacity] = { ...kept, id: this.lastId } as RuntimeEvent
     this.#notify()
   }
 
@@ -57,7 +64,7 @@ export class EventLog {
         continue
       }
       position += 1
-      yield event
+      yield event.type === 'stats' ? { ...event, stats: this.#stats } : event
     }
   }
 

@@ -328,6 +328,24 @@ describe('events and state', () => {
     expect(registry.state().stats).toEqual({ [digest]: { runs: 2, errors: 1 } })
   })
 
+  test('runs are told as they are now in every event that is read again, so that a day of them is kept once', async () => {
+    let time = 0
+    const { registry } = makeRegistry({ now: () => time })
+    const digest = 'd'.repeat(32)
+    for (; time <= 15_000; time += 5_000) {
+      registry.recordRun(digest, false)
+      await registry.tick()
+    }
+    const stop = new AbortController()
+    const told: RuntimeEvent[] = []
+    for await (const event of registry.events(stop.signal, 'boot/0')) {
+      told.push(event)
+      if (event.id === registry.state().lastEventId) stop.abort()
+    }
+    const stats = { [digest]: { runs: 4, errors: 0 } }
+    expect(told).toEqual([1, 2].map((number) => ({ id: `boot/${number}`, type: 'stats', stats })))
+  })
+
   test('runs are told in an event at most every five seconds, and not at all when there were none', async () => {
     let time = 0
     const { registry } = makeRegistry({ now: () => time })

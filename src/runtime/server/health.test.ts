@@ -3,11 +3,11 @@ import { createMetrics } from '../../metrics.ts'
 import { createHealthApp, type Readiness } from './health.ts'
 import { serve } from './listen.ts'
 
-async function startHealth(ready: () => Readiness) {
+async function startHealth(ready: () => Readiness, alive?: () => Readiness) {
   const metrics = createMetrics({ process: false })
   metrics.setItems('agents', 'active', 7)
   const stop = new AbortController()
-  const app = createHealthApp({ metrics, ready })
+  const app = createHealthApp({ metrics, ready, ...(alive && { alive }) })
   const { url, closed } = await serve({ app, host: '127.0.0.1', port: 0, signal: stop.signal })
   const get = async (path: string) => {
     const response = await fetch(`${url}${path}`)
@@ -51,4 +51,13 @@ test('/readyz is 503 with the reasons until the runtime is ready', async () => {
 test('another path is 404', async () => {
   await using health = await startHealth(() => ({ ok: true, reasons: [] }))
   expect((await health.get('/agents')).status).toBe(404)
+})
+
+test('/healthz is 503 with the reason while going on is of no use', async () => {
+  let ok = true
+  const alive = (): Readiness => ({ ok, reasons: ok ? [] : ['it stands still'] })
+  await using health = await startHealth(() => ({ ok: true, reasons: [] }), alive)
+  expect(await health.get('/healthz')).toMatchObject({ status: 200, text: 'ok\n' })
+  ok = false
+  expect(await health.get('/healthz')).toMatchObject({ status: 503, text: 'not alive\n- it stands still\n' })
 })

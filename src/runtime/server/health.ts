@@ -1,4 +1,4 @@
-import express, { type Express } from 'express'
+import express, { type Express, type Response } from 'express'
 import { notFound, route } from './http/route.ts'
 
 /** Whether the process should get requests; `reasons` says why not, or what waits though it should. */
@@ -7,13 +7,15 @@ export type Readiness = { readonly ok: boolean; readonly reasons: readonly strin
 export type HealthDeps = {
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
   readonly ready: () => Readiness
+  /** Whether going on is of use; always, when absent. */
+  readonly alive?: () => Readiness
 }
 
 /**
- * What Kubernetes and Prometheus ask, on a port of its own: `/metrics`, `/healthz` (the process answers), `/readyz`
- * (200, or 503 with the reasons; `?verbose` tells the reasons in either case).
+ * What Kubernetes and Prometheus ask, on a port of its own: `/metrics`, `/healthz` (the process answers, and is
+ * alive) and `/readyz` (200, or 503 with the reasons; `?verbose` tells the reasons in either case).
  */
-export function createHealthApp({ metrics, ready }: HealthDeps): Express {
+export function createHealthApp({ metrics, ready, alive = () => ALIVE }: HealthDeps): Express {
   const app = express()
   app.disable('x-powered-by')
   route(app, '/metrics', {
@@ -23,20 +25,27 @@ export function createHealthApp({ metrics, ready }: HealthDeps): Express {
       },
     ],
   })
-  route(app, '/healthz', { get: [(_req, res) => void res.type('text/plain').send('ok\n')] })
+  route(app, '/healthz', {
+    get: [(req, res) => answer(res, alive(), { isVerbose: req.query.verbose !== undefined, not: 'not alive' })],
+  })
   route(app, '/readyz', {
-    get: [
-      (req, res) => {
-        const { ok, reasons } = ready()
-        const told = ok && req.query.verbose === undefined ? [] : reasons
-        const lines = [ok ? 'ok' : 'not ready', ...told.map((reason) => `- ${reason}`)]
-        res
-          .status(ok ? 200 : 503)
-          .type('text/plain')
-          .send(`${lines.join('\n')}\n`)
-      },
-    ],
+    get: [(req, res) => answer(res, ready(), { isVerbose: req.query.verbose !== undefined, not: 'not ready' })],
   })
   app.use(notFound)
   return app
+}
+
+const ALIVE: Readiness = { ok: true, reasons: [] }
+
+function answer(
+  res: Response,
+  { ok, reasons }: Readiness,
+  { isVerbose, not }: { isVerbose: boolean; not: string },
+): void {
+  const told = ok && !isVerbose ? [] : reasons
+  const lines = [ok ? 'ok' : not, ...told.map((reason) => `- ${reason}`)]
+  res
+    .status(ok ? 200 : 503)
+    .type('text/plain')
+    .send(`${lines.join('\n')}\n`)
 }

@@ -26,6 +26,8 @@ export type ClusterOptions = {
   readonly auditLog?: boolean
   /** Default true, as everywhere. Without it watches are etcd's own, and see a compaction at once. */
   readonly watchCache?: boolean
+  /** Default true, as from 1.34 on. Without it a watch cannot begin with what is there: that is listed before. */
+  readonly watchList?: boolean
   /** Default false: then nothing deletes what has an owner, and no namespace ends. */
   readonly controllerManager?: boolean
 }

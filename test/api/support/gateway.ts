@@ -27,8 +27,8 @@ export type Fate =
     }
   /** The connection breaks before the API server sees it. */
   | { readonly type: 'cut' }
-  /** The API server does what it asks for, and the connection breaks before the answer. `then` is called in between. */
-  | { readonly type: 'lose'; readonly then?: () => void }
+  /** The API server does what it asks for, and the connection breaks before the answer. `whenDone` is called in between. */
+  | { readonly type: 'lose'; readonly whenDone?: () => void }
 
 /** Stands between an operator and a real API server, and knows their requests one by one. */
 export interface Gateway extends AsyncDisposable {
@@ -98,7 +98,7 @@ export async function startGateway(cluster: Cluster, token = cluster.token): Pro
     sent.once('error', () => outgoing.destroy())
     const [answer] = (await once(sent, 'response')) as [IncomingMessage]
     if (fate.type === 'lose') {
-      fate.then?.()
+      fate.whenDone?.()
       return void outgoing.destroy()
     }
     outgoing.writeHead(answer.statusCode ?? 502, answer.headers)

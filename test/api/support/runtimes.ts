@@ -1,10 +1,11 @@
 import { randomInt } from 'node:crypto'
+import type { RequestListener } from 'node:http'
 import type { ApplyRequest } from '../../../src/api/index.ts'
 import { createLog } from '../../../src/log.ts'
 import { createMetrics } from '../../../src/metrics.ts'
 import type { Management } from '../../../src/runtime/registry/index.ts'
 import { createRuntime, type Runtime } from '../../../src/runtime/runtime.ts'
-import { createApp, type Serving, serve } from '../../../src/runtime/server/index.ts'
+import { createApp, type Serving, serve, type TlsFiles } from '../../../src/runtime/server/index.ts'
 import { createManagementApp } from '../../../src/runtime/server/management/app.ts'
 import { createInThreadHost } from '../../../src/runtime/tools/index.ts'
 
@@ -30,27 +31,44 @@ export type PodRuntime = {
 
 export type PodRuntimesOptions = {
   readonly count: number
-  readonly token?: string
+  /** A function is asked again with every call. */
+  readonly token?: string | (() => string)
+  /** The management protocol goes over TLS with this certificate. */
+  readonly tls?: TlsFiles
   /** Comes between the protocol and the registry, to make it misbehave. */
   readonly wrap?: (management: Management, index: number) => Management
+  /** Comes before the protocol's HTTP, to make that misbehave. */
+  readonly front?: (protocol: RequestListener, index: number) => RequestListener
 }
 
 export const TOKEN = 'canary-management-token'
 
 /** Runtimes on 127.A.B.2, 127.A.B.3 …, all on one management port, as adopted pods are. */
-export async function startPodRuntimes({ count, token = TOKEN, wrap }: PodRuntimesOptions): Promise<PodRuntime[]> {
+export async function startPodRuntimes(options: PodRuntimesOptions): Promise<PodRuntime[]> {
+  const { count, token = TOKEN, tls, wrap, front } = options
   const block = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`
   const managementPort = randomInt(12_000, 19_000)
   return Promise.all(
     Array.from({ length: count }, (_, index) =>
-      startOne(`${block}.${index + 2}`, managementPort, { token, wrap: (each) => wrap?.(each, index) ?? each }),
+      startOne(`${block}.${index + 2}`, managementPort, {
+        token: typeof token === 'string' ? () => token : token,
+        tls,
+        wrap: (each) => wrap?.(each, index) ?? each,
+        front: (each) => front?.(each, index) ?? each,
+      }),
     ),
   )
 }
 
-type One = { readonly token: string; readonly wrap: (management: Management) => Management }
+type One = {
+  readonly token: () => string
+  readonly tls: TlsFiles | undefined
+  readonly wrap: (management: Management) => Management
+  readonly front: (protocol: RequestListener) => RequestListener
+}
 
-async function startOne(host: string, managementPort: number, { token, wrap }: One): Promise<PodRuntime> {
+async function startOne(host: string, managementPort: number, one: One): Promise<PodRuntime> {
+  const { token, tls, wrap, front } = one
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
   const applies: ApplyRequest[] = []
@@ -74,10 +92,10 @@ async function startOne(host: string, managementPort: number, { token, wrap }: O
     })
     const info = { name: 'test', version: '0', osId: 'test' }
     const api = createApp({ snapshots: registry, runs, dynamic: registry, auth: { type: 'none' }, info, log })
-    const protocol = createManagementApp({ management, token: () => token, log, signal })
+    const protocol = createManagementApp({ management, token, log, signal })
     const servers: Serving[] = [
       await serve({ app: api, host, port: 0, signal, drainMs: 0 }),
-      await serve({ app: protocol, host, port: managementPort, signal, drainMs: 0 }),
+      await serve({ app: front(protocol), host, port: managementPort, signal, tls, drainMs: 0 }),
     ]
     const stop = async () => {
       stopping.abort()

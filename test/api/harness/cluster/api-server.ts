@@ -27,6 +27,7 @@ export type ApiServerOptions = {
   readonly compactionInterval?: string
   readonly auditLog?: boolean
   readonly watchCache?: boolean
+  readonly watchList?: boolean
 }
 
 /** Plugins that no test needs: without them the server starts sooner and a pod needs no node. */
@@ -47,7 +48,7 @@ const UNNEEDED_ADMISSION = [
 export async function prepareApiServer(
   folder: string,
   etcdUrl: string,
-  { compactionInterval = '5m', auditLog = true, watchCache = true }: ApiServerOptions,
+  { compactionInterval = '5m', auditLog = true, watchCache = true, watchList = true }: ApiServerOptions,
 ): Promise<ApiServerSetup> {
   const file = (name: string) => join(folder, name)
   const pki = file('pki')
@@ -72,7 +73,7 @@ export async function prepareApiServer(
     'etcd-compaction-interval': compactionInterval,
     'watch-cache': String(watchCache),
     // Else continue tokens are served from memory until a compaction is noticed, which takes up to 15 s.
-    'feature-gates': 'ListFromCacheSnapshot=false',
+    'feature-gates': `ListFromCacheSnapshot=false,WatchList=${watchList}`,
     'bind-address': '127.0.0.1',
     'advertise-address': '127.0.0.1',
     // It would write a Service's endpoints, and may not for a loopback address.

@@ -1,0 +1,36 @@
+import { place, type Signature } from '../place/place.ts'
+import type { Desired, Verdict } from '../ports.ts'
+import type { Inputs } from './inputs.ts'
+import { lastGood } from './last-good.ts'
+
+/** What the pods of an AgentRuntime should hold: made anew only when something that it is made from has changed. */
+export class Placement {
+  #desired: Desired | undefined
+  /** What was placed last that is good: what takes the place of what is refused. */
+  #good: Desired | undefined
+  #madeFrom: readonly unknown[] = []
+
+  /** The same object as before, as long as nothing changed. */
+  next(
+    signature: Signature,
+    { compiled, bundles, secrets, unknownSecrets, unguarded }: Inputs,
+    verdicts: ReadonlyMap<string, Verdict>,
+  ): Desired {
+    const versions = [...secrets].flatMap(([id, { version }]) => [id, version])
+    const parts = [signature.fence, signature.claim, signature.isWhole, compiled, unguarded]
+    const madeFrom = [...parts, ...bundles.values(), ...versions, ...unknownSecrets, ...verdicts.values()]
+    if (this.#desired && isSameList(madeFrom, this.#madeFrom)) return this.#desired
+    this.#madeFrom = madeFrom
+    const inputs = { compiled, bundles, secrets, unknownSecrets }
+    this.#desired = place({ signature, ...inputs, held: unguarded, verdicts, before: this.#good })
+    return this.#desired
+  }
+
+  /** To be called when the pods have been asked: of what is placed now, what is good is gone back to later. */
+  judge(isGood: (unit: string, revision: string) => boolean): void {
+    if (this.#desired) this.#good = lastGood(this.#good, this.#desired, isGood)
+  }
+}
+
+export const isSameList = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+  a.length === b.length && a.every((each, index) => each === b[index])

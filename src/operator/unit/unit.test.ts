@@ -1,0 +1,37 @@
+import { expect, test } from '@jest/globals'
+import { NAMESPACE, TestUnit } from './unit.fixture.ts'
+
+const NAME = { namespace: NAMESPACE, name: 'main' }
+
+test('every pod is given what is declared, and then nothing more', async () => {
+  const world = new TestUnit()
+  world.agent('a')
+  await world.quiet()
+  for (const pod of world.pods) expect(pod.serving['agents/a']).toBe(world.revision('agents/a'))
+  const sent = world.pods.map((pod) => pod.sent.length)
+  world.wake()
+  await world.quiet()
+  expect(world.pods.map((pod) => pod.sent.length)).toEqual(sent)
+})
+
+test('what one pod refuses is given to none', async () => {
+  const world = new TestUnit()
+  world.agent('a')
+  await world.quiet()
+  const good = world.revision('agents/a')
+  world.agent('a', { role: 'new' })
+  world.pods[1]?.refused.add(world.revision('agents/a'))
+  await world.quiet()
+  for (const pod of world.pods) expect(pod.serving['agents/a']).toBe(good)
+  for (const pod of world.pods)
+    expect(pod.calls('activate').flatMap(({ items }) => items['agents/a']?.revision ?? [])).toEqual([good])
+  expect(world.unit.view.name).toEqual(NAME)
+})
+test('an AgentRuntime that declares nothing but its pods comes to rest', async () => {
+  const world = new TestUnit(1)
+  world.put('AgentRuntime', 'main', {
+    adopt: { selector: { matchLabels: { a: 'b' } }, tokenSecretRef: { name: 'management', key: 'token' } },
+  })
+  await world.quiet()
+  expect(world.pods[0]?.registry.state().complete).toBe(true)
+})

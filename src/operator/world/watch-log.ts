@@ -1,0 +1,66 @@
+import type { Clock } from '../../clock.ts'
+import type { WatchState } from '../../kube/index.ts'
+import type { Log } from '../../log.ts'
+
+/** For `onState` of a watch: what it is of, by its kind, and its namespace unless it is of all. */
+export type WatchLog = (kind: string, namespace: string | undefined) => (state: WatchState) => void
+
+export type WatchLogOptions = { readonly log: Pick<Log, 'info' | 'warn'>; readonly clock: Clock }
+
+/** The same obstacle is told that often at most, in milliseconds, however many watches it stops. */
+const AGAIN_MS = 60_000
+
+/** Tells in the log what keeps watches from reading, and when they read again. */
+export function createWatchLog({ log, clock }: WatchLogOptions): WatchLog {
+  const toldAt = new Map<string, number>()
+
+  return (kind, namespace) => {
+    const of = { kind, ...(namespace === undefined ? {} : { namespace }) }
+    let current: string | undefined
+    const meet = ({ key, message, cause }: Obstacle): void => {
+      current = key
+      const now = clock.monotonic()
+      if (now - (toldAt.get(key) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) return
+      toldAt.set(key, now)
+      log.warn(message, { ...of, cause })
+    }
+    return (state) => {
+      const obstacle = obstacleOf(state, `${kind}/${namespace ?? ''}`)
+      if (obstacle !== undefined) meet(obstacle)
+      else if (state.type === 'watching' && current !== undefined) {
+        if (toldAt.delete(current)) log.info('the API server is read again', of)
+        current = undefined
+      }
+    }
+  }
+}
+
+/** `key`: what is one obstacle to all watches. */
+type Obstacle = { readonly key: string; readonly message: string; readonly cause: string }
+
+function obstacleOf(state: WatchState, watch: string): Obstacle | undefined {
+  if (state.type !== 'backingOff') return undefined
+  const { type, message: cause } = state.failure
+  switch (type) {
+    case 'absent':
+      return { key: type, message: ABSENT, cause }
+    case 'forbidden':
+      return { key: `${type} ${watch}`, message: FORBIDDEN, cause }
+    case 'connection':
+    case 'overloaded':
+    case 'invalid':
+    case 'other':
+      return { key: type, message: 'the API server cannot be read; trying again', cause }
+    // Servers do that.
+    case 'closed':
+    case 'idle':
+    case 'expired':
+    case 'unsupported':
+      return undefined
+  }
+}
+
+const ABSENT =
+  'the API server does not know a kind of midflight.dev: install the CustomResourceDefinitions: midflight crds | kubectl apply --server-side -f -'
+const FORBIDDEN =
+  'the API server refuses to show objects: grant what deploy/operator/rbac.yaml lists to this account, or leave the namespace out of --namespaces'
