@@ -14,6 +14,8 @@ export type PodEntry = {
   readonly uid: string
   readonly connection: PodConnection
   isReady: boolean
+  /** Whether its state was complete when it was last looked at: only then it counts. */
+  isComplete: boolean
   /** Undefined when it has to be computed again. */
   difference: Difference | undefined
   /** True while the pod held what it should, so that a difference that comes of itself is a drift. */
@@ -129,6 +131,7 @@ export class Pods {
       key: keyOfAddress(address),
       connection,
       isReady,
+      isComplete: false,
       difference: undefined,
       isInSync: false,
       activation: undefined,

@@ -370,7 +370,10 @@ export class RuntimeUnit {
     }
     if (items !== 'all')
       for (const id of items) this.#settling.disturbed(id, entry.connection.state?.items.get(id)?.active?.revision)
-    this.#deps.touch(link || restarted || bundles ? 'all' : items)
+    const isComplete = entry.connection.state?.complete ?? false
+    const counts = isComplete !== entry.isComplete
+    entry.isComplete = isComplete
+    this.#deps.touch(link || restarted || bundles || counts ? 'all' : items)
     this.#deps.wake()
   }
 
