@@ -1,11 +1,12 @@
 // Writes crds/*.yaml, docs/openapi/management.json and the tables of docs/protocol.md from the schemas in src/api, and
-// deploy/operator/*.yaml and the table of rights in docs/operator.md from src/operator. With --check it writes nothing
+// deploy/operator/*.yaml and the tables of docs/operator.md from src/operator and src/api. With --check it writes nothing
 // and fails where a file differs.
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
 import { crdOf, KINDS, type Kind, managementOpenApi } from '../src/api/index.ts'
 import { PROTOCOL_PARTS, withParts } from './protocol-tables.ts'
+import { REASON_PARTS } from './reasons.ts'
 import { RIGHTS_FILES, RIGHTS_PARTS } from './rights.ts'
 
 const FOLDER = join(import.meta.dirname, '..', 'crds')
@@ -38,7 +39,7 @@ async function documents(): Promise<Map<string, string>> {
   return new Map([
     ['docs/openapi/management.json', `${JSON.stringify(managementOpenApi(), null, 2)}\n`],
     ['docs/protocol.md', withParts(protocol ?? '', PROTOCOL_PARTS)],
-    ['docs/operator.md', withParts(operator ?? '', RIGHTS_PARTS)],
+    ['docs/operator.md', withParts(operator ?? '', { ...RIGHTS_PARTS, ...REASON_PARTS })],
     ...Object.entries(RIGHTS_FILES),
   ])
 }

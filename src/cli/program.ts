@@ -108,7 +108,7 @@ function addServers(program: Command, io: Io, finish: Finish): void {
     .option('--isolation <mode>', 'where tool code runs: none (in this process)')
     .addHelpText(
       'after',
-      '\nExample:\n  midflight runtime --definitions agents.yaml --bundle support=./files --auth-key-file key\n  midflight runtime --management-token-file token   (an operator brings the items)',
+      '\nExample:\n  midflight runtime --definitions agents.yaml --bundle support=./files --auth-key-file key\n  midflight runtime --management-token-file token   (an operator brings the items)\n  midflight runtime --host 0.0.0.0 --auth-key-file key --management-host 0.0.0.0 --management-token-file token   (in a pod)',
     )
     .action(async (flags: object) => {
       const config = parseConfig(runtimeConfig, flags, io.environment)

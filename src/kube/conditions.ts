@@ -1,5 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
-import { timestamp } from './time.ts'
 import type { KubeObject, ObjectName } from './types.ts'
 
 /** `metav1.Condition`. */
@@ -24,36 +22,23 @@ const MAX_MESSAGE = 32_768
 const REASON = /^[A-Z][A-Za-z0-9]{0,1023}$/
 
 /**
- * The conditions with one set, in their order, a new one last. `lastTransitionTime` moves only with `status`; a message is
- * cut to 32,768 characters. The same conditions, not a copy, when nothing changes.
- * @param now milliseconds since 1970
+ * A condition, dated: `lastTransitionTime` moves only with `status`, and a message is cut to 32,768 characters.
+ * @param previous what was said before, of this type and of others
+ * @param now RFC 3339
  */
-export function setCondition(
-  conditions: readonly Condition[],
-  update: ConditionUpdate,
-  now: number,
-): readonly Condition[] {
+export function dateCondition<U extends ConditionUpdate>(
+  update: U,
+  previous: readonly Condition[],
+  now: string,
+): U & Pick<Condition, 'lastTransitionTime'> {
   if (!REASON.test(update.reason)) throw new Error(`a condition's reason is a CamelCase word, not "${update.reason}"`)
-  const held = conditions.find(({ type }) => type === update.type)
-  const lastTransitionTime = held?.status === update.status ? held.lastTransitionTime : timestamp(now)
-  const condition: Condition = { ...update, message: cut(update.message), lastTransitionTime }
-  if (held === undefined) return [...conditions, condition]
-  if (isSameJson(held, condition)) return conditions
-  return conditions.map((each) => (each === held ? condition : each))
+  const held = previous.find(({ type }) => type === update.type)
+  const lastTransitionTime = held?.status === update.status ? held.lastTransitionTime : now
+  return { ...update, message: cut(update.message), lastTransitionTime }
 }
-
-export function removeCondition(conditions: readonly Condition[], type: string): readonly Condition[] {
-  return conditions.some((each) => each.type === type) ? conditions.filter((each) => each.type !== type) : conditions
-}
-
-/** Whether two values are the same as JSON: the order of keys and fields that are undefined count for nothing. */
-export function isSameJson(a: unknown, b: unknown): boolean {
-  return isDeepStrictEqual(asJson(a), asJson(b))
-}
-
-const asJson = (value: unknown): unknown => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)))
 
 function cut(message: string): string {
+  if (message.length <= MAX_MESSAGE) return message
   const short = message.slice(0, MAX_MESSAGE)
   return short.isWellFormed() || !message.isWellFormed() ? short : short.slice(0, -1)
 }

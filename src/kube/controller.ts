@@ -3,15 +3,15 @@ import { type Clock, linkedTo } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { LeaseLost } from './lease/lost.ts'
 import type { ControllerRecorder, ReconcileResult } from './metrics/controller.ts'
-import type { WorkItem, WorkQueue } from './queue/work-queue.ts'
+import type { Priority, WorkItem, WorkQueue } from './queue/work-queue.ts'
 import type { ObjectKey } from './types.ts'
 
 /** What became of one reconcile, and so when the key runs next. */
 export type Outcome =
   /** Done: the next change is the next reason to run. */
   | { readonly type: 'settled' }
-  /** Done for now; looks again later, for what no watch tells. */
-  | { readonly type: 'requeue'; readonly afterMs: number }
+  /** Done for now; looks again later, for what no watch tells, with the priority of this run unless told. */
+  | { readonly type: 'requeue'; readonly afterMs: number; readonly priority?: Priority }
   /** Failed in a way that may pass: runs again after its back-off. */
   | { readonly type: 'retry'; readonly error: unknown }
   /** Failed until its input changes: no retry. */
@@ -54,7 +54,7 @@ export function settle(queue: WorkQueue, { key, priority }: WorkItem, outcome: O
       break
     case 'requeue':
       queue.forget(key)
-      queue.add(key, { priority, afterMs: outcome.afterMs })
+      queue.add(key, { priority: outcome.priority ?? priority, afterMs: outcome.afterMs })
       break
     case 'retry':
       queue.addRateLimited(key, priority)

@@ -49,6 +49,22 @@ describe('expectations', () => {
     expect(expectations.size).toBe(0)
   })
 
+  test('tell what is shown exactly as it was written from what somebody else has changed since', () => {
+    const { store, expectations } = makeExpectations()
+    store.replace([object(5)], '5')
+    for (const [written, shown, isOwn] of [
+      [6, 6, true],
+      [8, 7, false],
+      [8, 8, true],
+      [9, 10, false],
+    ] as const) {
+      expectations.wrote(object(written))
+      expect({ shown, isOwn: expectations.shown(object(shown)) }).toEqual({ shown, isOwn })
+    }
+    expect(expectations.size).toBe(0)
+    expect(expectations.shown(object(10))).toBe(false)
+  })
+
   test('take no answer that comes later than what the cache has seen', () => {
     const { store, expectations, latest } = makeExpectations()
     store.replace([], '5')

@@ -23,6 +23,8 @@ export interface Expectations {
   wrote(object: KubeObject): void
   /** The newer of what the cache holds and what was written last. */
   latest(key: ObjectKey, cached: KubeObject | undefined): KubeObject | undefined
+  /** To be called with every version that the cache shows. @returns whether it is exactly what was written last */
+  shown(object: KubeObject): boolean
   /** How many writes the cache has, as far as anybody looked, not shown yet. */
   readonly size: number
 }
@@ -56,9 +58,18 @@ export function createExpectations(options: ExpectationsOptions): Expectations {
     return cached
   }
 
+  const shown = (object: KubeObject): boolean => {
+    const key = keyOf(object)
+    const version = writes.get(key)?.object.metadata.resourceVersion
+    if (version === undefined || !hasReached(object.metadata.resourceVersion, version)) return false
+    writes.delete(key)
+    return object.metadata.resourceVersion === version
+  }
+
   return {
     wrote,
     latest,
+    shown,
     get size() {
       return writes.size
     },

@@ -2,10 +2,8 @@ export { createClient, type KubeClient, type PatchBody, type WatchClient } from 
 export {
   type Condition,
   type ConditionUpdate,
-  isSameJson,
-  removeCondition,
+  dateCondition,
   type StatusApply,
-  setCondition,
   statusApply,
 } from './conditions.ts'
 export { type ControllerOptions, type Outcome, ReconcileTimeout, runController, settle } from './controller.ts'

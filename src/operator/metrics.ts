@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { CALL_RESULTS, type CallResult, POD_CALLS, type PodCall } from './target/index.ts'
 
 /** What changes are told apart by: the part of an item's id before the slash. */
 export const PROPAGATED_KINDS = ['agents', 'teams', 'workflows', 'settings', 'bundles'] as const
@@ -66,4 +67,16 @@ export function operatorMetrics(registry: Registry, gauges: OperatorGauges): Ope
     propagated: (kind, seconds) => propagation.observe({ kind }, seconds),
     driftRepaired: () => repairs.inc(),
   }
+}
+
+/** Counts what is asked of pods. @returns what counts one call */
+export function podCallMetrics(registry: Registry): (call: PodCall, result: CallResult) => void {
+  const calls = new Counter({
+    name: 'midflight_pod_calls_total',
+    help: 'Calls of the management protocol of pods by how they ended',
+    labelNames: ['call', 'result'],
+    registers: [registry],
+  })
+  for (const call of POD_CALLS) for (const result of CALL_RESULTS) calls.inc({ call, result }, 0)
+  return (call, result) => calls.inc({ call, result })
 }

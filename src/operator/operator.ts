@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import pLimit from 'p-limit'
 import type { Registry } from 'prom-client'
+import type { Kind } from '../api/index.ts'
 import type { Clock } from '../clock.ts'
 import {
   type ApiError,
@@ -16,6 +17,7 @@ import {
   createWorkQueue,
   type EventRecorder,
   type KubeClient,
+  type KubeObject,
   keyOfName,
   LEASE_TIMINGS,
   LeaseLost,
@@ -34,9 +36,10 @@ import type { Log } from '../log.ts'
 import { createDependents } from './dependents/index.ts'
 import { itemKey } from './items/keys.ts'
 import { ItemReconciler } from './items/reconcile.ts'
-import { type OperatorMetrics, operatorMetrics, UNIT_PREFIX } from './metrics.ts'
+import { type OperatorMetrics, operatorMetrics, podCallMetrics, UNIT_PREFIX } from './metrics.ts'
 import { connectPod, createStateInterner } from './pods/index.ts'
-import { createHttpTarget } from './target/index.ts'
+import { counted, createHttpTarget, createTurns } from './target/index.ts'
+import type { UnitEvent } from './unit/unit.ts'
 import { Units } from './units.ts'
 import { watchPods } from './world/pod-watches.ts'
 import { createWatchLog } from './world/watch-log.ts'
@@ -125,11 +128,11 @@ async function run(
   const { cluster, registry, clock, log, identity, namespaces, leaseNamespace } = options
   const { leaseTimings = LEASE_TIMINGS } = options
   const connection = new AbortController()
+  const metrics = createRestMetrics(registry, new URL(cluster.server).host)
+  const client = createClient(createTransport(cluster, { signal: connection.signal, metrics, clock }))
+  const process = new OperatorProcess(options, client)
+  begun(process)
   try {
-    const metrics = createRestMetrics(registry, new URL(cluster.server).host)
-    const client = createClient(createTransport(cluster, { signal: connection.signal, metrics, clock }))
-    const process = new OperatorProcess(options, client)
-    begun(process)
     await process.warmUp(signal)
     if (signal.aborted) return { type: 'ended' }
     const lease = leaseNameOf(namespaces, leaseNamespace)
@@ -152,6 +155,7 @@ async function run(
       signal,
     )
   } finally {
+    process.stop()
     connection.abort()
   }
 }
@@ -163,6 +167,7 @@ class OperatorProcess {
   readonly #watchMetrics
   readonly #watchLog
   readonly #metrics: OperatorMetrics
+  readonly #countCall: ReturnType<typeof podCallMetrics>
   readonly #items: WorkQueue
   readonly #runtimes: WorkQueue
   readonly #stop = new AbortController()
@@ -175,6 +180,7 @@ class OperatorProcess {
     this.#client = client
     this.#watchMetrics = createWatchMetrics(registry)
     this.#watchLog = createWatchLog(options)
+    this.#countCall = podCallMetrics(registry)
     const queues = createQueueMetrics(registry)
     const priorities = Object.values(PRIORITY)
     this.#items = createWorkQueue({ clock, metrics: queues.of('objects', priorities) })
@@ -203,10 +209,10 @@ class OperatorProcess {
         log,
         metrics: this.#watchMetrics,
         watchLog: this.#watchLog,
-        onObject: (object, change, isInitial) => {
+        onObject: ({ object, change, isInitial, isOwn }) => {
           const { namespace, name } = object.metadata
           const priority = isInitial ? PRIORITY.LOW : PRIORITY.HIGH
-          this.#items.add(itemKey(object.kind as never, { namespace, name }), { priority })
+          if (!isOwn) this.#items.add(itemKey(object.kind as Kind, { namespace, name }), { priority })
           for (const runtime of change?.runtimes ?? []) this.#wake({ namespace, name: runtime }, priority)
           if (object.kind === 'AgentRuntime' && change) this.#followRuntimes(namespace)
         },
@@ -234,19 +240,25 @@ class OperatorProcess {
     const reporter = { controller: 'midflight.dev/operator', instance: identity.slice(0, 128) }
     const recorder = createRecorder({ client, reporter, clock, log }, signal)
     const world = this.#warmWorld
-    const units = this.#startUnits(leadership.fence, recorder, signal)
+    const record = recordAndLog(recorder, log)
+    const units = this.#startUnits(leadership.fence, record, signal)
     const items = new ItemReconciler({
       client,
       clock,
       units,
       catalogue: world.catalogue,
       expectations: (kind, namespace) => world.expectations(kind, namespace),
-      record: (regarding, event) => recorder.record({ regarding, ...event }),
+      record,
     })
     await this.#runControllers(units, items, signal)
     await recorder.ended
-    this.#stop.abort()
+    this.stop()
     await world.ended
+  }
+
+  /** Ends what keeps the caches warm. */
+  stop(): void {
+    this.#stop.abort()
   }
 
   get #warmWorld(): World {
@@ -254,9 +266,10 @@ class OperatorProcess {
     return this.#world
   }
 
-  #startUnits(fence: number, recorder: EventRecorder, signal: AbortSignal): Units {
+  #startUnits(fence: number, record: RecordEvent, signal: AbortSignal): Units {
     const { clock, log } = this.#options
     const interner = createStateInterner()
+    const turns = createTurns()
     const watching = { client: this.#client, clock, log, metrics: this.#watchMetrics, watchLog: this.#watchLog }
     const wake = (namespace: string | undefined) => this.#units?.wakeNamespace(namespace)
     const units = new Units(
@@ -271,11 +284,12 @@ class OperatorProcess {
           clock,
           inTurn: pLimit(LARGE_CALLS),
           metrics: this.#metrics,
-          reach: ({ token, ...address }) => createHttpTarget({ ...address, token: () => token() ?? '', clock }),
+          reach: ({ token, ...address }) =>
+            counted(createHttpTarget({ ...address, token: () => token() ?? '', clock, turns }), this.#countCall),
           connect: (pod, target, onChange, ends) =>
             connectPod({ target, pod, clock, onChange, interner, onDivergence: this.#metrics.driftRepaired }, ends),
         },
-        record: (regarding, event) => recorder.record({ regarding, ...event }),
+        record,
       },
       signal,
     )
@@ -305,6 +319,18 @@ class OperatorProcess {
       runController({ ...common, ...runtimes }, signal),
       runController({ ...common, ...objects }, signal),
     ])
+  }
+}
+
+type RecordEvent = (about: KubeObject, event: UnitEvent) => void
+
+/** Events are kept for an hour: the log tells them too. */
+function recordAndLog(recorder: EventRecorder, log: Log): RecordEvent {
+  return (regarding, event) => {
+    recorder.record({ regarding, ...event })
+    const { namespace, name } = regarding.metadata
+    const level = event.type === 'Warning' ? 'warn' : 'info'
+    log[level](event.note, { reason: event.reason, kind: regarding.kind, namespace, name })
   }
 }
 

@@ -181,7 +181,8 @@ export class Units implements UnitsPort {
       }
       return
     }
-    for (const { object } of this.#catalogue.of(runtime))
+    // What is being deleted may wait for any AgentRuntime of its namespace.
+    for (const { object } of [...this.#catalogue.of(runtime), ...this.#catalogue.leaving(runtime.namespace)])
       itemQueue.add(itemKey(object.kind as Kind, object.metadata), { priority: PRIORITY.LOW })
   }
 }

@@ -4,10 +4,11 @@ import { systemClock } from '../../src/clock.ts'
 import { createClient, type KubeClient } from '../../src/kube/client.ts'
 import {
   createRecorder,
+  dateCondition,
   type KubeObject,
   type ResourceType,
-  setCondition,
   statusApply,
+  timestamp,
   writeFinalizer,
 } from '../../src/kube/index.ts'
 import { EVENTS } from '../../src/kube/recorder/event.ts'
@@ -91,7 +92,7 @@ describeCluster('writes to a real API server', () => {
     }
     const created = await client.create(CLAIMS, claim, running.signal)
     const update = { type: 'Resizing', status: 'True', reason: 'Testing', message: 'a test' } as const
-    const conditions = setCondition([], update, Date.now()).map(({ observedGeneration, ...each }) => each)
+    const conditions = [dateCondition(update, [], timestamp(Date.now()))]
     const { name, patch } = statusApply(created, { conditions }, 'midflight-test')
     const applied = await client.patch(CLAIMS, name, patch, running.signal)
     expect(applied.status).toMatchObject({ conditions: [{ type: 'Resizing', status: 'True' }] })

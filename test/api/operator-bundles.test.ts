@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { RuntimeStatus } from '../../src/api/index.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
 import { areComplete, openScene, type Scene, toolFile, WEATHER_MODEL } from './support/namespace.ts'
@@ -12,238 +12,251 @@ const bundleOf = async (scene: Scene, name = 'files') => {
   return (status as RuntimeStatus | undefined)?.bundles?.find((bundle) => bundle.name === name)
 }
 
-describeCluster('files of a ConfigMap', () => {
+describeCluster('bundles of an AgentRuntime', () => {
   const cluster = useCluster()
-  let operator: TestOperator
-  let scene: Scene
+  beforeAll(() => cluster().installCrds())
 
-  beforeAll(async () => {
-    await cluster().installCrds()
-    operator = await startTestOperator(cluster())
-    const spec = { models: [WEATHER_MODEL], bundles: [{ name: 'files', configMap: 'files' }] }
-    scene = await openScene(cluster(), { namespace: 'bundles', adopt: { spec } })
-    await scene.files('files', { 'weather.tool.ts': toolFile('sunny'), 'support.prompt.md': 'one' })
-    await scene.declare('Agent', 'support', { prompt: { bundle: 'files', file: 'support.md' }, tools: ['weather'] })
-    await scene.declare('Agent', 'other', { instructions: 'other' })
-  })
-  afterAll(async () => {
-    await operator?.stop()
-    await scene?.close()
-  })
+  describe('files of a ConfigMap', () => {
+    let operator: TestOperator
+    let scene: Scene
 
-  test('are served by every pod, and the AgentRuntime names their hash', async () => {
-    await scene.serves('agents/support', 'one')
-    await scene.serves('agents/support', 'sunny', 'weather')
-    await scene.shows('Agent', 'support')
-    await scene.shows('AgentRuntime', 'default')
-    const bundle = await bundleOf(scene)
-    expect(bundle).toEqual({ name: 'files', configMap: 'files', hash: bundle?.lastGood, lastGood: expect.any(String) })
-  })
-
-  test('that are edited, a prompt and a tool at once, are served anew', async () => {
-    await scene.files('files', { 'weather.tool.ts': toolFile('rain'), 'support.prompt.md': 'two' })
-    await scene.serves('agents/support', 'rain', 'weather')
-    await scene.serves('agents/support', 'two')
-    await scene.shows('Agent', 'support')
-  })
-
-  test('with a syntax error change nothing anywhere: every pod answers as before', async () => {
-    await scene.shows('AgentRuntime', 'default')
-    const good = await bundleOf(scene)
-    const snapshots = scene.runtimes.map(({ runtime }) => runtime.registry.state().snapshot)
-    await scene.files('files', { 'weather.tool.ts': BROKEN, 'support.prompt.md': 'three' })
-    await scene.shows('AgentRuntime', 'default', 'Ready=False/InvalidSyntax')
-    const bad = await bundleOf(scene)
-    expect(bad).toMatchObject({ lastGood: good?.hash, rejected: bad?.hash })
-    expect(bad?.error).toMatchObject({ reason: 'InvalidSyntax', file: 'weather.tool.ts', line: 2, column: 3 })
-    expect(scene.runtimes.map(({ runtime }) => runtime.registry.state().snapshot)).toEqual(snapshots)
-    expect(await scene.answers('agents/support')).toEqual(['two', 'two', 'two'])
-    expect(await scene.answers('agents/support', 'weather')).toEqual(['rain', 'rain', 'rain'])
-  })
-
-  test('that are refused make only the items that use them Stalled, with file and line, and others stay Ready', async () => {
-    const used = await scene.shows('Agent', 'support', 'Ready=False/InvalidSyntax')
-    const ready = used.status?.conditions?.find(({ type }) => type === 'Ready')
-    expect(ready?.message).toContain('weather.tool.ts:2:3')
-    await scene.shows('Agent', 'support', 'Stalled=True/InvalidSyntax')
-    await scene.shows('Agent', 'support', 'Available=True')
-    await scene.shows('Agent', 'other', 'Ready=True/Served')
-    await until('an Event', async () =>
-      (await scene.events('InvalidSyntax', 'default')).some((note) => note.includes('weather.tool.ts:2:3')),
-    )
-  })
-
-  test('that are mended clear what was said, and are served', async () => {
-    await scene.files('files', { 'weather.tool.ts': toolFile('snow'), 'support.prompt.md': 'four' })
-    await scene.serves('agents/support', 'snow', 'weather')
-    await scene.serves('agents/support', 'four')
-    await scene.shows('Agent', 'support')
-    await scene.shows('AgentRuntime', 'default')
-    const bundle = await bundleOf(scene)
-    expect(bundle).toEqual({ name: 'files', configMap: 'files', hash: bundle?.lastGood, lastGood: expect.any(String) })
-    const { status } = await scene.object('Agent', 'support')
-    expect(status?.conditions?.map(({ type }) => type)).toEqual(['Accepted', 'Ready', 'Available'])
-    expect(status?.failures).toBeUndefined()
-  })
-
-  test('that are binary are pushed byte by byte', async () => {
-    const bytes = Buffer.from([0, 255, 254, 1, 2])
-    const binaryData = { 'logo.bin': bytes.toString('base64') }
-    await scene.files('files', { 'weather.tool.ts': toolFile('snow'), 'support.prompt.md': 'five' }, { binaryData })
-    await scene.serves('agents/support', 'five')
-    const pushes = scene.runtimes.flatMap(({ applies }) => applies.flatMap(({ bundles }) => bundles.files ?? []))
-    expect(pushes.at(-1)?.files['logo.bin']).toEqual({ base64: bytes.toString('base64') })
-    await scene.files('files', { 'weather.tool.ts': toolFile('snow'), 'support.prompt.md': 'six' }, { binaryData: {} })
-    await scene.serves('agents/support', 'six')
-  })
-
-  test('are asked for where the ConfigMap is missing, and served as soon as it is created', async () => {
-    const bundles = [
-      { name: 'files', configMap: 'files' },
-      { name: 'late', configMap: 'late-files' },
-    ]
-    const { spec } = (await scene.object('AgentRuntime', 'default')) as unknown as { spec: object }
-    await scene.declare('AgentRuntime', 'default', { ...spec, bundles })
-    await scene.declare('Agent', 'late', { prompt: { bundle: 'late', file: 'late.md' } })
-    const runtime = await scene.shows('AgentRuntime', 'default', 'Ready=False/ConfigMapNotFound')
-    const message = runtime.status?.conditions?.find(({ type }) => type === 'Ready')?.message
-    expect(message).toContain('ConfigMap "late-files": create it')
-    await scene.shows('Agent', 'late', 'Reconciling=True/')
-    await scene.shows('Agent', 'support')
-    await scene.files('late-files', { 'late.prompt.md': 'late' })
-    await scene.serves('agents/late', 'late')
-    await scene.shows('Agent', 'late')
-    await scene.shows('AgentRuntime', 'default')
-  })
-
-  test('whose ConfigMap is deleted and created again are removed from no pod', async () => {
-    const removals = () => scene.runtimes.flatMap(({ applies }) => applies.flatMap(({ remove }) => remove.bundles))
-    await scene.removeCore('configmaps', 'files')
-    // Anything else that is served shows that the deletion was seen and let pass.
-    await scene.declare('Agent', 'other', { instructions: 'other, seen' })
-    await scene.serves('agents/other', 'other, seen')
-    expect(await scene.answers('agents/support')).toEqual(['six', 'six', 'six'])
-    await scene.files('files', { 'weather.tool.ts': toolFile('snow'), 'support.prompt.md': 'seven' })
-    await scene.serves('agents/support', 'seven')
-    expect(removals()).toEqual([])
-    await scene.shows('AgentRuntime', 'default')
-  })
-})
-
-describeCluster('a bundle that only one of three pods refuses', () => {
-  const cluster = useCluster()
-  let operator: TestOperator
-  let scene: Scene
-
-  beforeAll(async () => {
-    await cluster().installCrds()
-    operator = await startTestOperator(cluster())
-    const spec = { models: [WEATHER_MODEL], bundles: [{ name: 'files', configMap: 'files' }] }
-    scene = await openScene(cluster(), {
-      namespace: 'picky',
-      adopt: { spec },
-      wrap: (management, index) =>
-        index === 1
-          ? {
-              ...management,
-              apply: async (request) => {
-                const response = await management.apply(request)
-                const text = JSON.stringify(request.bundles)
-                if (!text.includes('three pods but one')) return response
-                const error = { reason: 'ToolLoadFailed', message: 'not here', file: 'support.prompt.md' } as const
-                return { ...response, bundles: { files: { outcome: 'rejected', error } } }
-              },
-            }
-          : management,
+    beforeAll(async () => {
+      operator = await startTestOperator(cluster())
+      const spec = { models: [WEATHER_MODEL], bundles: [{ name: 'files', configMap: 'files' }] }
+      scene = await openScene(cluster(), { namespace: 'bundles', adopt: { spec } })
+      await scene.files('files', { 'weather.tool.ts': toolFile('sunny'), 'support.prompt.md': 'one' })
+      await scene.declare('Agent', 'support', { prompt: { bundle: 'files', file: 'support.md' }, tools: ['weather'] })
+      await scene.declare('Agent', 'other', { instructions: 'other' })
     })
-    await scene.files('files', { 'support.prompt.md': 'for all' })
-    await scene.declare('Agent', 'support', { prompt: { bundle: 'files', file: 'support.md' } })
-    await scene.shows('Agent', 'support')
-    await until('all pods are complete', () => areComplete(scene.runtimes))
-  })
-  afterAll(async () => {
-    await operator?.stop()
-    await scene?.close()
+    afterAll(async () => {
+      await operator?.stop()
+      await scene?.close()
+    })
+
+    test('are served by every pod, and the AgentRuntime names their hash', async () => {
+      await scene.serves('agents/support', 'one')
+      await scene.serves('agents/support', 'sunny', 'weather')
+      await scene.shows('Agent', 'support')
+      await scene.shows('AgentRuntime', 'default')
+      const bundle = await bundleOf(scene)
+      expect(bundle).toEqual({
+        name: 'files',
+        configMap: 'files',
+        hash: bundle?.lastGood,
+        lastGood: expect.any(String),
+      })
+    })
+
+    test('that are edited, a prompt and a tool at once, are served anew', async () => {
+      await scene.files('files', { 'weather.tool.ts': toolFile('rain'), 'support.prompt.md': 'two' })
+      await scene.serves('agents/support', 'rain', 'weather')
+      await scene.serves('agents/support', 'two')
+      await scene.shows('Agent', 'support')
+    })
+
+    test('with a syntax error change nothing anywhere: every pod answers as before', async () => {
+      await scene.shows('AgentRuntime', 'default')
+      const good = await bundleOf(scene)
+      const snapshots = scene.runtimes.map(({ runtime }) => runtime.registry.state().snapshot)
+      await scene.files('files', { 'weather.tool.ts': BROKEN, 'support.prompt.md': 'three' })
+      await scene.shows('AgentRuntime', 'default', 'Ready=False/InvalidSyntax')
+      const bad = await bundleOf(scene)
+      expect(bad).toMatchObject({ lastGood: good?.hash, rejected: bad?.hash })
+      expect(bad?.error).toMatchObject({ reason: 'InvalidSyntax', file: 'weather.tool.ts', line: 2, column: 3 })
+      expect(scene.runtimes.map(({ runtime }) => runtime.registry.state().snapshot)).toEqual(snapshots)
+      expect(await scene.answers('agents/support')).toEqual(['two', 'two', 'two'])
+      expect(await scene.answers('agents/support', 'weather')).toEqual(['rain', 'rain', 'rain'])
+    })
+
+    test('that are refused make only the items that use them Stalled, with file and line, and others stay Ready', async () => {
+      const used = await scene.shows('Agent', 'support', 'Ready=False/InvalidSyntax')
+      const ready = used.status?.conditions?.find(({ type }) => type === 'Ready')
+      expect(ready?.message).toContain('weather.tool.ts:2:3')
+      await scene.shows('Agent', 'support', 'Stalled=True/InvalidSyntax')
+      await scene.shows('Agent', 'support', 'Available=True')
+      await scene.shows('Agent', 'other', 'Ready=True/Served')
+      await until('an Event', async () =>
+        (await scene.events('InvalidSyntax', 'default')).some((note) => note.includes('weather.tool.ts:2:3')),
+      )
+    })
+
+    test('that are mended clear what was said, and are served', async () => {
+      await scene.files('files', { 'weather.tool.ts': toolFile('snow'), 'support.prompt.md': 'four' })
+      await scene.serves('agents/support', 'snow', 'weather')
+      await scene.serves('agents/support', 'four')
+      await scene.shows('Agent', 'support')
+      await scene.shows('AgentRuntime', 'default')
+      const bundle = await bundleOf(scene)
+      expect(bundle).toEqual({
+        name: 'files',
+        configMap: 'files',
+        hash: bundle?.lastGood,
+        lastGood: expect.any(String),
+      })
+      const { status } = await scene.object('Agent', 'support')
+      expect(status?.conditions?.map(({ type }) => type)).toEqual(['Accepted', 'Ready', 'Available'])
+      expect(status?.failures).toBeUndefined()
+    })
+
+    test('that are binary are pushed byte by byte', async () => {
+      const bytes = Buffer.from([0, 255, 254, 1, 2])
+      const binaryData = { 'logo.bin': bytes.toString('base64') }
+      await scene.files('files', { 'weather.tool.ts': toolFile('snow'), 'support.prompt.md': 'five' }, { binaryData })
+      await scene.serves('agents/support', 'five')
+      const pushes = scene.runtimes.flatMap(({ applies }) => applies.flatMap(({ bundles }) => bundles.files ?? []))
+      expect(pushes.at(-1)?.files['logo.bin']).toEqual({ base64: bytes.toString('base64') })
+      await scene.files(
+        'files',
+        { 'weather.tool.ts': toolFile('snow'), 'support.prompt.md': 'six' },
+        { binaryData: {} },
+      )
+      await scene.serves('agents/support', 'six')
+    })
+
+    test('are asked for where the ConfigMap is missing, and served as soon as it is created', async () => {
+      const bundles = [
+        { name: 'files', configMap: 'files' },
+        { name: 'late', configMap: 'late-files' },
+      ]
+      const { spec } = (await scene.object('AgentRuntime', 'default')) as unknown as { spec: object }
+      await scene.declare('AgentRuntime', 'default', { ...spec, bundles })
+      await scene.declare('Agent', 'late', { prompt: { bundle: 'late', file: 'late.md' } })
+      const runtime = await scene.shows('AgentRuntime', 'default', 'Ready=False/ConfigMapNotFound')
+      const message = runtime.status?.conditions?.find(({ type }) => type === 'Ready')?.message
+      expect(message).toContain('ConfigMap "late-files": create it')
+      await scene.shows('Agent', 'late', 'Reconciling=True/')
+      await scene.shows('Agent', 'support')
+      await scene.files('late-files', { 'late.prompt.md': 'late' })
+      await scene.serves('agents/late', 'late')
+      await scene.shows('Agent', 'late')
+      await scene.shows('AgentRuntime', 'default')
+    })
+
+    test('whose ConfigMap is deleted and created again are removed from no pod', async () => {
+      const removals = () => scene.runtimes.flatMap(({ applies }) => applies.flatMap(({ remove }) => remove.bundles))
+      await scene.removeCore('configmaps', 'files')
+      // Anything else that is served shows that the deletion was seen and let pass.
+      await scene.declare('Agent', 'other', { instructions: 'other, seen' })
+      await scene.serves('agents/other', 'other, seen')
+      expect(await scene.answers('agents/support')).toEqual(['six', 'six', 'six'])
+      await scene.files('files', { 'weather.tool.ts': toolFile('snow'), 'support.prompt.md': 'seven' })
+      await scene.serves('agents/support', 'seven')
+      expect(removals()).toEqual([])
+      await scene.shows('AgentRuntime', 'default')
+    })
   })
 
-  test('is given to none, and the status names that pod', async () => {
-    await scene.files('files', { 'support.prompt.md': 'three pods but one' })
-    const { status } = await scene.shows('Agent', 'support', 'Stalled=True/ToolLoadFailed')
-    const isHeld = () => scene.runtimes.every(({ runtime }) => runtime.registry.state().pins.files !== undefined)
-    await until('every pod is held at the last good one', isHeld)
-    expect(await scene.answers('agents/support')).toEqual(['for all', 'for all', 'for all'])
-    expect(status?.failures).toEqual([
-      expect.objectContaining({ pod: 'runtime-1', reason: 'ToolLoadFailed', file: 'support.prompt.md' }),
-    ])
-    const ready = status?.conditions?.find(({ type }) => type === 'Ready')
-    expect(ready?.message).toContain('refused by 1 of 3 pods')
-  })
-})
+  describe('a bundle that only one of three pods refuses', () => {
+    let operator: TestOperator
+    let scene: Scene
 
-describeCluster('ConfigMaps that are bundles because of their labels', () => {
-  const cluster = useCluster()
-  let operator: TestOperator
-  let scene: Scene
-  const labels = { metadata: { labels: { serves: 'agents' } } }
-  const spec = (allowTools: boolean) => ({
-    models: [WEATHER_MODEL],
-    bundleSelector: { matchLabels: { serves: 'agents' }, allowTools },
-  })
-  const allow = async (allowTools: boolean) => {
-    const { spec: declared } = (await scene.object('AgentRuntime', 'default')) as unknown as { spec: object }
-    await cluster().apply(resource('AgentRuntime', 'labels', 'default', { ...declared, ...spec(allowTools) }))
-  }
+    beforeAll(async () => {
+      operator = await startTestOperator(cluster())
+      const spec = { models: [WEATHER_MODEL], bundles: [{ name: 'files', configMap: 'files' }] }
+      scene = await openScene(cluster(), {
+        namespace: 'picky',
+        adopt: { spec },
+        wrap: (management, index) =>
+          index === 1
+            ? {
+                ...management,
+                apply: async (request) => {
+                  const response = await management.apply(request)
+                  const text = JSON.stringify(request.bundles)
+                  if (!text.includes('three pods but one')) return response
+                  const error = { reason: 'ToolLoadFailed', message: 'not here', file: 'support.prompt.md' } as const
+                  return { ...response, bundles: { files: { outcome: 'rejected', error } } }
+                },
+              }
+            : management,
+      })
+      await scene.files('files', { 'support.prompt.md': 'for all' })
+      await scene.declare('Agent', 'support', { prompt: { bundle: 'files', file: 'support.md' } })
+      await scene.shows('Agent', 'support')
+      await until('all pods are complete', () => areComplete(scene.runtimes))
+    })
+    afterAll(async () => {
+      await operator?.stop()
+      await scene?.close()
+    })
 
-  beforeAll(async () => {
-    await cluster().installCrds()
-    operator = await startTestOperator(cluster())
-    scene = await openScene(cluster(), { namespace: 'labels', count: 2, adopt: { spec: spec(false) } })
-  })
-  afterAll(async () => {
-    await operator?.stop()
-    await scene?.close()
+    test('is given to none, and the status names that pod', async () => {
+      await scene.files('files', { 'support.prompt.md': 'three pods but one' })
+      const { status } = await scene.shows('Agent', 'support', 'Stalled=True/ToolLoadFailed')
+      const isHeld = () => scene.runtimes.every(({ runtime }) => runtime.registry.state().pins.files !== undefined)
+      await until('every pod is held at the last good one', isHeld)
+      expect(await scene.answers('agents/support')).toEqual(['for all', 'for all', 'for all'])
+      expect(status?.failures).toEqual([
+        expect.objectContaining({ pod: 'runtime-1', reason: 'ToolLoadFailed', file: 'support.prompt.md' }),
+      ])
+      const ready = status?.conditions?.find(({ type }) => type === 'Ready')
+      expect(ready?.message).toContain('refused by 1 of 3 pods')
+    })
   })
 
-  test('come in the order of their age, then of their names, and the first with a prompt of a name wins', async () => {
-    await scene.files('zebra', { 'support.prompt.md': 'zebra' }, labels)
-    // Ages are whole seconds.
-    const { metadata } = await cluster().call<{ metadata: { creationTimestamp: string } }>(
-      'GET',
-      '/api/v1/namespaces/labels/configmaps/zebra',
-    )
-    const next = Date.parse(metadata.creationTimestamp) + 1_000
-    await until('the next second', () => Date.now() > next)
-    await Promise.all(['bear', 'ant'].map((name) => scene.files(name, { 'support.prompt.md': name }, labels)))
-    const names = async () => {
-      const { status } = await scene.object('AgentRuntime', 'default')
-      return (status as RuntimeStatus | undefined)?.bundles?.map(({ name }) => name)
+  describe('ConfigMaps that are bundles because of their labels', () => {
+    let operator: TestOperator
+    let scene: Scene
+    const labels = { metadata: { labels: { serves: 'agents' } } }
+    const spec = (allowTools: boolean) => ({
+      models: [WEATHER_MODEL],
+      bundleSelector: { matchLabels: { serves: 'agents' }, allowTools },
+    })
+    const allow = async (allowTools: boolean) => {
+      const { spec: declared } = (await scene.object('AgentRuntime', 'default')) as unknown as { spec: object }
+      await cluster().apply(resource('AgentRuntime', 'labels', 'default', { ...declared, ...spec(allowTools) }))
     }
-    await until('three bundles', async () => (await names())?.length === 3)
-    expect((await names())?.[0]).toBe('zebra')
-    await scene.declare('Agent', 'support', { prompt: { file: 'support.md' } })
-    await scene.serves('agents/support', 'zebra')
-  })
 
-  test('that lose the label leave every pod', async () => {
-    await scene.files('zebra', { 'support.prompt.md': 'zebra' }, { metadata: { labels: {} } })
-    const held = () => scene.runtimes.map(({ runtime }) => [...runtime.registry.current.bundles.keys()].sort())
-    await until('it has left', () => held().every((names) => names.join() === 'ant,bear'))
-    const [answer] = await scene.answers('agents/support')
-    expect(['ant', 'bear']).toContain(answer)
-  })
+    beforeAll(async () => {
+      operator = await startTestOperator(cluster())
+      scene = await openScene(cluster(), { namespace: 'labels', count: 2, adopt: { spec: spec(false) } })
+    })
+    afterAll(async () => {
+      await operator?.stop()
+      await scene?.close()
+    })
 
-  test('may hold no tools unless that is allowed, and say so', async () => {
-    await scene.files('ant', { 'support.prompt.md': 'ant', 'weather.tool.ts': toolFile('hail') }, labels)
-    const runtime = await scene.shows('AgentRuntime', 'default', 'Ready=False/ToolsNotAllowed')
-    const message = runtime.status?.conditions?.find(({ type }) => type === 'Ready')?.message
-    expect(message).toContain('set spec.bundleSelector.allowTools')
-    for (const { runtime: each } of scene.runtimes) expect(each.registry.current.tools.size).toBe(0)
-  })
+    test('come in the order of their age, then of their names, and the first with a prompt of a name wins', async () => {
+      await scene.files('zebra', { 'support.prompt.md': 'zebra' }, labels)
+      // Ages are whole seconds.
+      const { metadata } = await cluster().call<{ metadata: { creationTimestamp: string } }>(
+        'GET',
+        '/api/v1/namespaces/labels/configmaps/zebra',
+      )
+      const next = Date.parse(metadata.creationTimestamp) + 1_000
+      await until('the next second', () => Date.now() > next)
+      await Promise.all(['bear', 'ant'].map((name) => scene.files(name, { 'support.prompt.md': name }, labels)))
+      const names = async () => {
+        const { status } = await scene.object('AgentRuntime', 'default')
+        return (status as RuntimeStatus | undefined)?.bundles?.map(({ name }) => name)
+      }
+      await until('three bundles', async () => (await names())?.length === 3)
+      expect((await names())?.[0]).toBe('zebra')
+      await scene.declare('Agent', 'support', { prompt: { file: 'support.md' } })
+      await scene.serves('agents/support', 'zebra')
+    })
 
-  test('may hold tools where that is allowed', async () => {
-    await allow(true)
-    await scene.declare('Agent', 'tooled', { instructions: 'x', tools: ['weather'] })
-    await scene.serves('agents/tooled', 'hail', 'weather')
-    await scene.shows('AgentRuntime', 'default')
+    test('that lose the label leave every pod', async () => {
+      await scene.files('zebra', { 'support.prompt.md': 'zebra' }, { metadata: { labels: {} } })
+      const held = () => scene.runtimes.map(({ runtime }) => [...runtime.registry.current.bundles.keys()].sort())
+      await until('it has left', () => held().every((names) => names.join() === 'ant,bear'))
+      const [answer] = await scene.answers('agents/support')
+      expect(['ant', 'bear']).toContain(answer)
+    })
+
+    test('may hold no tools unless that is allowed, and say so', async () => {
+      await scene.files('ant', { 'support.prompt.md': 'ant', 'weather.tool.ts': toolFile('hail') }, labels)
+      const runtime = await scene.shows('AgentRuntime', 'default', 'Ready=False/ToolsNotAllowed')
+      const message = runtime.status?.conditions?.find(({ type }) => type === 'Ready')?.message
+      expect(message).toContain('set spec.bundleSelector.allowTools')
+      for (const { runtime: each } of scene.runtimes) expect(each.registry.current.tools.size).toBe(0)
+    })
+
+    test('may hold tools where that is allowed', async () => {
+      await allow(true)
+      await scene.declare('Agent', 'tooled', { instructions: 'x', tools: ['weather'] })
+      await scene.serves('agents/tooled', 'hail', 'weather')
+      await scene.shows('AgentRuntime', 'default')
+    })
   })
 })

@@ -37,7 +37,7 @@ describeCluster('an operator that is killed at every boundary of a change of 50 
     await adopt(cluster(), NAMESPACE, runtimes)
     await declare(0)
     await line.start(cluster())
-    await until('the first state is served', () => isSettled(0), 30_000)
+    await until('the first state is served', () => isSettled(0), 45_000)
   })
   afterAll(async () => {
     await line.end()
@@ -85,7 +85,7 @@ describeCluster('an operator that is killed at every boundary of a change of 50 
     await declare(round)
     line.arm(at)
     line.release('agents')
-    await until('it dies, or all is done', async () => line.isDead || (await isSettled(round)))
+    await until('it dies, or all is done', async () => line.isDead || (await isSettled(round)), 60_000)
     const { passed } = line
     line.kill()
     return passed
@@ -104,7 +104,7 @@ describeCluster('an operator that is killed at every boundary of a change of 50 
     const before = { done: line.done.length, events: await eventNames() }
     const passed = await change(at)
     await line.start(cluster())
-    await until(`what was declared is served after boundary ${at}`, () => isSettled(round), 30_000)
+    await until(`what was declared is served after boundary ${at}`, () => isSettled(round), 20_000)
     expect({ at, faults: await faultsOf(before.done, before.events) }).toEqual({ at, faults: [] })
     return passed
   }
@@ -112,7 +112,7 @@ describeCluster('an operator that is killed at every boundary of a change of 50 
   test('leaves nothing behind that the next one does not mend, and does nothing twice', async () => {
     // Both directions of the change, without a death before they are done.
     const boundaries = Math.max(await crash(), await crash())
-    const { chosen, seed } = sample(boundaries, { edge: 40, others: 20 })
+    const { chosen, seed } = sample(boundaries, { edge: 15, others: 10 })
     process.stderr.write(`${boundaries} boundaries, ${chosen.length} of them tried; seed ${seed}\n`)
     expect(boundaries).toBeGreaterThan(100)
     for (const at of chosen) await crash(at)

@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
@@ -19,12 +20,8 @@ import { type FaultyScene, stage } from './support/faulty-scene.ts'
 import { startTestOperator, type TestOperator } from './support/operator.ts'
 import { TOKEN } from './support/runtimes.ts'
 
-/** A pod that does not answer keeps the others waiting 2 s at most; the rest is room for a busy machine. */
-const OTHERS_MS = 4000
-/** A state is waited for 5 s. */
-const TOLD_MS = 10_000
-/** A pod is asked at least once a second, and paused for a second or two after two calls that failed. */
-const BACK_MS = 6000
+/** Where the HTTP client tells whom it connects to. */
+const CONNECTING = 'undici:client:beforeConnect'
 
 describeCluster('a runtime whose answers are none', () => {
   const cluster = useCluster()
@@ -38,23 +35,21 @@ describeCluster('a runtime whose answers are none', () => {
     await operator?.stop()
   })
 
-  /** An edit reaches the other pod, status tells what is wrong with this one, and it is brought up to date when it is well. */
+  /** An edit reaches the other pod while this one is ill, status tells what is wrong with this one, and it is brought up to date when it is well. */
   async function survives(scene: FaultyScene, row: { reason: string; message: RegExp }): Promise<void> {
     await scene.declare('two')
-    await until('the other pod serves the edit', async () => (await scene.answer(1)) === 'two', OTHERS_MS)
-    const first = await until(
-      'the AgentRuntime tells what is wrong',
-      async () => (await scene.podRows()).find(({ message }) => row.message.test(message ?? '')),
-      TOLD_MS,
+    await until('the other pod serves the edit', async () => (await scene.answer(1)) === 'two')
+    const first = await until('the AgentRuntime tells what is wrong', async () =>
+      (await scene.podRows()).find(({ message }) => row.message.test(message ?? '')),
     )
     expect(first).toMatchObject({ name: 'runtime-0', link: 'Unreachable', reason: row.reason })
     expect((await scene.podRows()).map(({ name }) => name)).toEqual(['runtime-0', 'runtime-1'])
-    await until('the Agent tells it', async () => (await scene.ready()) === `Ready=False/${row.reason}`, TOLD_MS)
-    await until('the Agent tells why', async () => row.message.test(await scene.readyMessage()), TOLD_MS)
+    await until('the Agent tells it', async () => (await scene.ready()) === `Ready=False/${row.reason}`)
+    await until('the Agent tells why', async () => row.message.test(await scene.readyMessage()))
     expect(await scene.answer(0)).toBe('one')
     scene.at(0).behave()
-    await until('it serves the edit', async () => (await scene.answer(0)) === 'two', BACK_MS)
-    await until('the Agent is ready', async () => (await scene.ready()) === 'Ready=True/Served', BACK_MS)
+    await until('it serves the edit', async () => (await scene.answer(0)) === 'two')
+    await until('the Agent is ready', async () => (await scene.ready()) === 'Ready=True/Served')
     await until('no pod is told of', async () => (await scene.podRows()).every(({ link }) => link === 'Reachable'))
   }
 
@@ -74,19 +69,30 @@ describeCluster('a runtime whose answers are none', () => {
     await survives(scene, { reason, message })
   })
 
-  test('that redirects is not followed, so the token goes nowhere', async () => {
+  test.each<[string, (here: string) => string]>([
+    ['to somewhere near', (here) => here],
+    ['to the metadata of a cloud', () => 'http://169.254.169.254/latest/meta-data'],
+  ])('that redirects %s is not followed, so the token goes nowhere', async (what, urlFor) => {
     const followed: unknown[] = []
     const elsewhere = createServer((request, response) => {
       followed.push(request.url)
       response.end()
     })
     await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve))
+    const connected = new Set<string>()
+    const onConnect = (message: unknown) => {
+      connected.add((message as { connectParams: { hostname: string } }).connectParams.hostname)
+    }
+    subscribe(CONNECTING, onConnect)
     try {
-      await using scene = await stage(cluster(), { namespace: 'redirects', count: 2 })
-      scene.at(0).misbehave(redirectsTo(`http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}`))
+      await using scene = await stage(cluster(), { namespace: `redirects-${what.replaceAll(' ', '-')}`, count: 2 })
+      scene.at(0).misbehave(redirectsTo(urlFor(`http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}`)))
       await survives(scene, { reason: 'RuntimeUnreachable', message: /answers with a redirect \(HTTP 307\)/ })
       expect(followed).toEqual([])
+      expect(connected).toContain(scene.at(0).pod.host)
+      expect(connected).not.toContain('169.254.169.254')
     } finally {
+      unsubscribe(CONNECTING, onConnect)
       elsewhere.close()
     }
   })
@@ -95,12 +101,12 @@ describeCluster('a runtime whose answers are none', () => {
     await using scene = await stage(cluster(), { namespace: 'refuses', count: 2 })
     await scene.at(0).pod.stop()
     await scene.declare('two')
-    await until('the other pod serves the edit', async () => (await scene.answer(1)) === 'two', OTHERS_MS)
+    await until('the other pod serves the edit', async () => (await scene.answer(1)) === 'two')
     await until('it is told of', async () => /refuses connections/.test((await scene.podRows())[0]?.message ?? ''))
     await until('the Agent tells it', async () => (await scene.ready()) === 'Ready=False/RuntimeUnreachable')
     await scene.at(0).pod.restart()
-    await until('it serves the edit', async () => (await scene.answer(0)) === 'two', BACK_MS)
-    await until('the Agent is ready', async () => (await scene.ready()) === 'Ready=True/Served', BACK_MS)
+    await until('it serves the edit', async () => (await scene.answer(0)) === 'two')
+    await until('the Agent is ready', async () => (await scene.ready()) === 'Ready=True/Served')
   })
 
   test('that lacks nothing takes no Agent its Ready, and is told of all the same', async () => {
@@ -109,16 +115,16 @@ describeCluster('a runtime whose answers are none', () => {
     await until('it is told of', async () => (await scene.podRows())[0]?.reason === 'RuntimeUnreachable')
     expect(await scene.ready()).toBe('Ready=True/Served')
     scene.at(0).behave()
-    await until('it is well', async () => (await scene.podRows()).every(({ link }) => link === 'Reachable'), BACK_MS)
+    await until('it is well', async () => (await scene.podRows()).every(({ link }) => link === 'Reachable'))
   })
 
   test('that does what it is told, and whose answer is lost, is told it once and then counted as well', async () => {
     await using scene = await stage(cluster(), { namespace: 'loses-answers', count: 2 })
     scene.at(0).misbehave(losesAnswers, ['apply'])
     await scene.declare('two')
-    await until('both serve the edit', async () => (await scene.answers()).every((each) => each === 'two'), BACK_MS)
+    await until('both serve the edit', async () => (await scene.answers()).every((each) => each === 'two'))
     scene.at(0).behave()
-    await until('the Agent is ready', async () => (await scene.ready()) === 'Ready=True/Served', BACK_MS)
+    await until('the Agent is ready', async () => (await scene.ready()) === 'Ready=True/Served')
     await until('no pod is told of', async () => (await scene.podRows()).every(({ link }) => link === 'Reachable'))
     const activations = scene
       .at(0)
@@ -134,7 +140,7 @@ describeCluster('a runtime whose answers are none', () => {
     scene.at(0).behave()
     await scene.declare('one')
     await until('no pod is told of', async () => (await scene.podRows()).every(({ link }) => link === 'Reachable'))
-    await until('the Agent is ready', async () => (await scene.ready()) === 'Ready=True/Served', BACK_MS)
+    await until('the Agent is ready', async () => (await scene.ready()) === 'Ready=True/Served')
   })
 
   test('leaves the token out of all that is told', async () => {

@@ -1,23 +1,18 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { RuntimeEvent } from '../../src/api/index.ts'
-import { type Clock, systemClock } from '../../src/clock.ts'
 import type { Management } from '../../src/runtime/registry/index.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
 import { answersNoJson, type Fault, hangs } from './support/faulty-runtime.ts'
 import { type FaultyScene, stage } from './support/faulty-scene.ts'
 import { startTestOperator, type TestOperator } from './support/operator.ts'
+import { createQuickClock } from './support/quick-clock.ts'
 
 /** The operator's time passes four times as fast: its 30 s between two looks at a state are 7.5 s. */
 const FASTER = 4
 const LOOK_MS = 30_000
-const quickClock: Clock = {
-  now: () => systemClock.now(),
-  monotonic: () => systemClock.monotonic() * FASTER,
-  timer: (ms, callback) => systemClock.timer(ms / FASTER, callback),
-}
 
-/** A pod whose events say nothing is asked for its state instead. */
-const SERVED_MS = 5000
+/** A pod whose events say nothing is asked for its state instead: in seconds, and long before it is looked at anyway. */
+const SERVED_MS = 6000
 
 describeCluster('a runtime whose events do not tell what it holds', () => {
   const cluster = useCluster()
@@ -25,7 +20,7 @@ describeCluster('a runtime whose events do not tell what it holds', () => {
 
   beforeAll(async () => {
     await cluster().installCrds()
-    operator = await startTestOperator(cluster(), { clock: quickClock })
+    operator = await startTestOperator(cluster(), { clock: createQuickClock(FASTER) })
   })
   afterAll(async () => {
     await operator?.stop()

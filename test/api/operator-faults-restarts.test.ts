@@ -1,32 +1,32 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import type { ApplyRequest } from '../../src/api/index.ts'
 import type { Management } from '../../src/runtime/registry/index.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
 import { everySecond, fails } from './support/faulty-runtime.ts'
 import { type FaultyScene, stage, stageEmpty } from './support/faulty-scene.ts'
 import { read, resource, startTestOperator, type TestOperator } from './support/operator.ts'
+import { createQuickClock } from './support/quick-clock.ts'
 import type { PodRuntime } from './support/runtimes.ts'
 
-/** A pod that does not answer keeps the others waiting 2 s at most; the rest is room for a busy machine. */
-const OTHERS_MS = 4000
-/** A pod is asked at least once a second, and paused for a second or two after two calls that failed. */
-const BACK_MS = 6000
+const MINUTE_MS = 60_000
 
 describeCluster('a runtime that comes and goes', () => {
   const cluster = useCluster()
+  const clock = createQuickClock()
   let operator: TestOperator
 
   beforeAll(async () => {
     await cluster().installCrds()
-    operator = await startTestOperator(cluster())
+    operator = await startTestOperator(cluster(), { clock })
   })
+  afterEach(() => clock.run(1))
   afterAll(async () => {
     await operator?.stop()
   })
 
   const settles = async (scene: FaultyScene, text: string) => {
-    await until(`all serve ${text}`, async () => (await scene.answers()).every((each) => each === text), BACK_MS)
-    await until('the Agent is ready', async () => (await scene.ready()) === 'Ready=True/Served', BACK_MS)
+    await until(`all serve ${text}`, async () => (await scene.answers()).every((each) => each === text))
+    await until('the Agent is ready', async () => (await scene.ready()) === 'Ready=True/Served')
   }
 
   type Moment = 'before' | 'after'
@@ -75,7 +75,7 @@ describeCluster('a runtime that comes and goes', () => {
   })
 
   test('that restarts between two chunks is given every item, each once', async () => {
-    const agents = 600
+    const agents = 12
     const { wrap, arm, restarts } = restartAt('before', ({ mode, complete }) => mode === 'activate' && !!complete)
     await using scene = await stageEmpty(cluster(), { namespace: 'chunks', count: 1, wrap })
     const { pod } = scene.at(0)
@@ -91,45 +91,59 @@ describeCluster('a runtime that comes and goes', () => {
     const before = pod.applies.length
     arm(pod)
     await pod.restart()
-    await until('it restarts', () => restarts() === 1, BACK_MS)
-    await until('all are served', () => pod.runtime.registry.current.agents.size === agents, 2 * BACK_MS)
-    await until('the sync is whole', () => pod.runtime.registry.state().complete, BACK_MS)
+    await until('it restarts', () => restarts() === 1)
+    await until('all are served', () => pod.runtime.registry.current.agents.size === agents)
+    await until('the sync is whole', () => pod.runtime.registry.state().complete)
     const given = pod.applies.slice(before)
     const last = given.filter(({ target }) => target.bootId === pod.runtime.registry.state().bootId)
     expect(last.length).toBeGreaterThanOrEqual(2)
     const ids = last.flatMap(({ items }) => Object.keys(items))
     expect(ids).toHaveLength(agents + 1)
     expect(new Set(ids).size).toBe(agents + 1)
-    expect(last.at(-1)?.complete).toEqual({ expected: agents + 1 })
+    expect(last.at(-1)?.complete).toEqual({ expected: agents })
   })
 
+  /** So long that two calls have to bring them. */
   async function declareMany(namespace: string, count: number): Promise<void> {
-    const names = Array.from({ length: count }, (_, index) => `agent-${index}`).values()
     const path = `/apis/midflight.dev/v1alpha1/namespaces/${namespace}/agents`
-    const work = async () => {
-      for (const name of names)
-        await cluster().call('POST', path, resource('Agent', namespace, name, { instructions: name }))
+    for (let index = 0; index < count; index += 1) {
+      const spec = { instructions: `${index}\n${'x'.repeat(250_000)}` }
+      await cluster().call('POST', path, resource('Agent', namespace, `agent-${index}`, spec))
     }
-    await Promise.all(Array.from({ length: 16 }, work))
   }
 
-  test('in one of two, edited all the while, leaves the others current and comes back current', async () => {
+  const callsInVain = async () => {
+    const line = /^midflight_pod_calls_total\{call="state",result="unreachable"\} (\d+)$/m
+    return Number(line.exec(await operator.metricsText())?.[1])
+  }
+
+  test('in one of two for a minute leaves the others current, is asked once in a while, and comes back current', async () => {
     await using scene = await stage(cluster(), { namespace: 'half-gone', count: 4 })
     const gone = [scene.at(0).pod, scene.at(2).pod]
+    const before = await callsInVain()
+    clock.run(5)
+    const from = clock.monotonic()
     await Promise.all(gone.map((pod) => pod.stop()))
-    for (const text of ['two', 'three', 'four', 'five']) {
-      await scene.declare(text)
+    let edits = 0
+    while (edits < 4 || clock.monotonic() - from < MINUTE_MS) {
+      edits += 1
+      await scene.declare(`edit ${edits}`)
       for (const index of [1, 3])
-        await until(`pod ${index} serves ${text}`, async () => (await scene.answer(index)) === text, OTHERS_MS)
+        await until(`pod ${index} serves edit ${edits}`, async () => (await scene.answer(index)) === `edit ${edits}`)
     }
     await until('both are told of', async () => {
       const rows = await scene.podRows()
       return rows.slice(0, 2).every(({ name, link }) => /-(0|2)$/.test(name) && link === 'Unreachable')
     })
     await until('the Agent tells it', async () => (await scene.ready()) === 'Ready=False/RuntimeUnreachable')
-    expect(await scene.readyMessage()).toMatch(/^2 of 4 pods have not acknowledged/)
+    await until('it counts them', async () => /^2 of 4 pods have not acknowledged/.test(await scene.readyMessage()))
+    const minutes = (clock.monotonic() - from) / MINUTE_MS
+    const calls = (await callsInVain()) - before
+    // A call every half to whole second, after the first few.
+    expect(calls).toBeLessThan(2 * (130 * minutes + 10))
+    expect(calls).toBeGreaterThan(10)
     await Promise.all(gone.map((pod) => pod.restart()))
-    await settles(scene, 'five')
+    await settles(scene, `edit ${edits}`)
   })
 
   test('with another token is told of with the field to mend, asked seldom, and served once the Secret is right', async () => {
@@ -162,7 +176,7 @@ describeCluster('a runtime that comes and goes', () => {
     })
     await using scene = await stageEmpty(cluster(), { namespace: 'reused', count: 2, wrap })
     await scene.declare('one')
-    await until('the other pod serves', async () => (await scene.answer(1)) === 'one', OTHERS_MS)
+    await until('the other pod serves', async () => (await scene.answer(1)) === 'one')
     const row = await until('it is told of', async () =>
       (await scene.podRows()).find(({ reason }) => reason === 'WrongTarget'),
     )
@@ -189,13 +203,13 @@ describeCluster('a runtime that comes and goes', () => {
   test('and fails every second call serves every edit', async () => {
     await using scene = await stage(cluster(), { namespace: 'flapping', count: 2 })
     scene.at(0).misbehave(everySecond(fails(500)))
-    for (const text of ['two', 'three', 'four', 'five']) {
+    for (const text of ['two', 'three', 'four']) {
       await scene.declare(text)
-      await until(`the other pod serves ${text}`, async () => (await scene.answer(1)) === text, OTHERS_MS)
-      await until(`it serves ${text}`, async () => (await scene.answer(0)) === text, BACK_MS)
+      await until(`the other pod serves ${text}`, async () => (await scene.answer(1)) === text)
+      await until(`it serves ${text}`, async () => (await scene.answer(0)) === text)
     }
     scene.at(0).behave()
-    await settles(scene, 'five')
+    await settles(scene, 'four')
   })
 
   test('and fails three calls, then none, serves the edit', async () => {
@@ -210,7 +224,7 @@ describeCluster('a runtime that comes and goes', () => {
       ['apply'],
     )
     await scene.declare('two')
-    await until('it serves the edit', async () => (await scene.answer(0)) === 'two', 2 * BACK_MS)
+    await until('it serves the edit', async () => (await scene.answer(0)) === 'two')
     await settles(scene, 'two')
   })
 })

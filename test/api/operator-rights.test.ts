@@ -1,51 +1,15 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { type Clock, systemClock, type Timer } from '../../src/clock.ts'
 import { RIGHTS } from '../../src/operator/index.ts'
 import { type Cluster, describeCluster, until, useCluster } from './harness/index.ts'
 import { adopt, read, resource, startTestOperator, type TestOperatorOptions, told } from './support/operator.ts'
 import { ask, type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
+import { createSkippingClock } from './support/skipping-clock.ts'
 
 const SYSTEM = 'midflight-system'
 const ACCOUNT = `system:serviceaccount:${SYSTEM}:midflight-operator`
 const rbacFile = (name: string) => readFile(join(import.meta.dirname, '../../deploy/operator', name), 'utf8')
-
-/** The real clock, which can be set forward; then what falls due is called back. */
-function createSkippingClock(): Clock & { skip(ms: number): void } {
-  let skipped = 0
-  const timers = new Set<{ due: number; readonly fire: () => void }>()
-  const monotonic = () => systemClock.monotonic() + skipped
-  const timer = (ms: number, callback: () => void): Timer => {
-    const fire = () => {
-      cancel()
-      callback()
-    }
-    const real = systemClock.timer(ms, fire)
-    const entry = { due: monotonic() + ms, fire }
-    const cancel = () => {
-      timers.delete(entry)
-      real.cancel()
-    }
-    timers.add(entry)
-    return {
-      cancel,
-      refresh: () => {
-        entry.due = monotonic() + ms
-        real.refresh()
-      },
-    }
-  }
-  return {
-    now: () => systemClock.now() + skipped,
-    monotonic,
-    timer,
-    skip: (ms) => {
-      skipped += ms
-      for (const { due, fire } of [...timers]) if (due <= monotonic()) fire()
-    },
-  }
-}
 
 const files = (tool: string) => ({
   'echo.tool.ts': `export default { description: 'x', parameters: { type: 'object', properties: {} }, execute: () => ${tool} }`,

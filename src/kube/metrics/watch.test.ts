@@ -27,6 +27,17 @@ test('the counts of watches are there from the start of a kind, at 0', async () 
   expect(after).toContain('midflight_last_event_timestamp_seconds{kind="Agent"} 12.5')
 })
 
+test('what is known of a kind stays when one more watch of it starts', async () => {
+  const registry = new Registry()
+  const metrics = createWatchMetrics(registry)
+  metrics.started('ConfigMap')
+  metrics.event('ConfigMap', 'ADDED', 12_500)
+  metrics.started('ConfigMap')
+  const text = await registry.metrics()
+  expect(text).toContain('midflight_last_event_timestamp_seconds{kind="ConfigMap"} 12.5')
+  expect(text).toContain('midflight_watch_events_total{kind="ConfigMap",type="ADDED"} 1')
+})
+
 test('the counts of requests are there from the start, under the names of client-go', async () => {
   const registry = new Registry()
   const metrics = createRestMetrics(registry, 'api:443')

@@ -23,7 +23,7 @@ const RESTART_REASONS: Readonly<Record<FailureType, true>> = {
 
 /** Counts what watches see, by kind. */
 export type WatchMetrics = {
-  /** To be called once for each kind, so that its counts start at 0. */
+  /** To be called with every watch: the first one of a kind makes its counts start at 0, the others change nothing. */
   started(kind: string): void
   event(kind: string, type: EventType, nowMs: number): void
   restarted(kind: string, reason: FailureType): void
@@ -61,7 +61,7 @@ export function createWatchMetrics(registry: Registry): WatchMetrics {
       for (const type of EVENT_TYPES) events.inc({ kind, type }, 0)
       for (const reason of Object.keys(RESTART_REASONS)) restarts.inc({ kind, reason }, 0)
       for (const reason of RELIST_REASONS) relists.inc({ kind, reason }, 0)
-      last.set({ kind }, 0)
+      last.inc({ kind }, 0)
     },
     event: (kind, type, nowMs) => {
       events.inc({ kind, type })

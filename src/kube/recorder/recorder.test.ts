@@ -248,6 +248,23 @@ describe('a recorder', () => {
     expect(warnings).toEqual([])
   })
 
+  test('of a series that has ended while it was written, lets what began after it be', async () => {
+    const { clock, server, recorder, pass } = makeRecorder()
+    server.late = Promise.withResolvers()
+    server.refusals = [refusal(422)]
+    recorder.record(occurrence())
+    await pass(7 * MINUTE)
+    recorder.record(occurrence())
+    server.late.resolve()
+    server.late = undefined
+    await pass(0)
+    recorder.record(occurrence())
+    await pass(5 * MINUTE)
+    expect(server.writes).toEqual(['create', 'create', 'patch'])
+    expect(server.counts()).toEqual([2])
+    expect(clock.running()).toBe(0)
+  })
+
   test('keeps at most 4,096 series', async () => {
     const { clock, server, recorder, pass } = makeRecorder()
     for (let index = 0; index < 5_000; index++) recorder.record(occurrence({ regarding: thing(`a${index}`) }))

@@ -144,7 +144,8 @@ class BackgroundRecorder {
   #drop(series: Series): void {
     if (series.state === 'due') this.#due.remove(series)
     series.state = 'idle'
-    this.#series.delete(series.key)
+    // It may have ended while it was written, and another begun.
+    if (this.#series.get(series.key) === series) this.#series.delete(series.key)
   }
 
   #schedule(series: Series, due: number): void {

@@ -122,7 +122,12 @@ describe('a kubeconfig', () => {
     [
       'names no URL',
       async () => ({ file: await write({ cluster: { server: 'here' } }) }),
-      "the cluster's server must start with https:// or http://",
+      "the cluster's server must be a URL with https:// or http://",
+    ],
+    [
+      'names a URL without a host',
+      async () => ({ file: await write({ cluster: { server: 'https://:6443' } }) }),
+      "the cluster's server must be a URL with https:// or http://",
     ],
   ])('that %s is an error that says what to mend', async (_case, options, message) => {
     const { file, context } = await options()

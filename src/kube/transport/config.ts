@@ -29,7 +29,7 @@ export type Credentials =
 
 /** How to reach one API server. Holds secrets when given as text: never to be logged. */
 export type ClusterConfig = {
-  /** `https://host:port`, or `http://` for a local server without TLS. */
+  /** `https://host:port`, with a path where a gateway has it; `http://` for a local server without TLS. */
   readonly server: string
   /** Whose certificates to trust; the system's authorities when absent. A file is read again while it is in use. */
   readonly ca?: { readonly file: string } | { readonly pem: string }
@@ -70,11 +70,11 @@ export type KubeconfigOptions = { readonly file: string; readonly context?: stri
  */
 export async function kubeconfigConfig(options: KubeconfigOptions): Promise<ClusterConfig & { namespace?: string }> {
   const { server, namespace, read } = await loadKubeconfig(options)
-  if (!/^https?:\/\//.test(server)) {
+  if (!/^https?:\/\//.test(server) || !URL.canParse(server)) {
     throw new ApiError({
       code: 0,
       reason: 'InvalidKubeconfig',
-      message: `${options.file}: the cluster's server must start with https:// or http://`,
+      message: `${options.file}: the cluster's server must be a URL with https:// or http://`,
     })
   }
   return { server, credentials: { type: 'source', read }, ...(namespace === undefined ? {} : { namespace }) }

@@ -45,6 +45,7 @@ export type ConnectionsOptions = {
 
 export function createConnections({ server, tls, heartbeat, ...options }: ConnectionsOptions): Connections {
   const { origin, protocol, host } = new URL(server)
+  const path = `${basePathOf(server)}${HEARTBEAT_PATH}`
   const timeouts = { headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: KEEP_ALIVE_MS }
   const secure = secureOptions(tls)
   const createPool = (connections: number | null) =>
@@ -62,7 +63,7 @@ export function createConnections({ server, tls, heartbeat, ...options }: Connec
       create,
       capacity,
       host,
-      beat: (lane, signal) => askForLife(lane, options.headers(), signal),
+      beat: (lane, signal) => askForLife(lane, { path, headers: options.headers() }, signal),
       // A connection that a frozen server or a lost route holds serves nobody: repeatable requests start again.
       onFrozen: () => resetRequests(unanswered('ConnectionLost', `the API server ${host} gave no sign of life`)),
     })
@@ -98,9 +99,14 @@ export function createConnections({ server, tls, heartbeat, ...options }: Connec
   }
 }
 
+/** What all paths begin with: nothing, but where a gateway has many clusters. */
+export const basePathOf = (server: string): string => new URL(server).pathname.replace(/\/+$/, '')
+
+type Beat = { readonly path: string; readonly headers: Readonly<Record<string, string>> }
+
 /** Any answer is a sign of life. */
-async function askForLife(lane: Dispatcher, headers: Record<string, string>, signal: AbortSignal): Promise<void> {
-  const { body } = await lane.request({ method: 'GET', path: HEARTBEAT_PATH, headers, signal })
+async function askForLife(lane: Dispatcher, beat: Beat, signal: AbortSignal): Promise<void> {
+  const { body } = await lane.request({ method: 'GET', ...beat, signal })
   await body.dump({ limit: MAX_REFUSAL_BYTES, signal })
 }
 

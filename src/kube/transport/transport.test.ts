@@ -91,6 +91,14 @@ describe('a request', () => {
     expect(error).toMatchObject({ code: 502, reason: 'Unknown', message: 'the API server answered HTTP 502' })
   })
 
+  test('goes below the path of the server, as that of a gateway to many clusters', async () => {
+    fake.script('GET', '/clusters/one/x', json({}))
+    fake.script('GET', '/clusters/one/w', stream(['line\n']))
+    const transport = transportOf({ server: `${fake.url}/clusters/one/` })
+    expect(await transport.request(GET, running.signal)).toBe('{}')
+    expect((await readAll(await transport.stream({ path: '/w' }, running.signal))).text).toBe('line\n')
+  })
+
   test('follows no redirect', async () => {
     fake.script('GET', '/x', raw('', { status: 302, headers: { location: '/elsewhere' } }))
     await expect(transportOf().request(GET, running.signal)).rejects.toMatchObject({ code: 302 })

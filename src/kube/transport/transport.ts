@@ -3,7 +3,7 @@ import type { Method, RestMetrics } from '../metrics/rest.ts'
 import { isApiError } from '../types.ts'
 import { type AccessSource, createAccess } from './access.ts'
 import type { Access, ClusterConfig } from './config.ts'
-import { type Connections, createConnections } from './connections.ts'
+import { basePathOf, type Connections, createConnections } from './connections.ts'
 import { createDeadline } from './deadline.ts'
 import { unanswered } from './failure.ts'
 import { planRetry } from './retry.ts'
@@ -64,6 +64,7 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
   const line: Line = { host: new URL(config.server).host, clock, metrics }
   const access = createAccess(config, clock)
   const connectionsFor = createConnector(config, { ...options, clock })
+  const base = basePathOf(config.server)
 
   return {
     request: async ({ timeoutMs = TIMEOUT_MS, repeatable, ...request }, signal) => {
@@ -71,7 +72,12 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
       using deadline = createDeadline(clock, timeoutMs, [signal, life])
       const send = (given: Access) => {
         const headers = { ...request.headers, ...given.headers }
-        return sendRequest(line, connectionsFor(given).requests, { ...request, headers }, deadline.signal)
+        return sendRequest(
+          line,
+          connectionsFor(given).requests,
+          { ...request, path: `${base}${request.path}`, headers },
+          deadline.signal,
+        )
       }
       for (let attempt = 1; ; attempt++) {
         deadline.signal.throwIfAborted()
@@ -90,7 +96,7 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
       withAccess(access, async (given) => {
         const connections = connectionsFor(given)
         const headers = { ...request.headers, ...given.headers }
-        const attempt = { method: 'GET', path: request.path, headers, timeoutMs: TIMEOUT_MS } as const
+        const attempt = { method: 'GET', path: `${base}${request.path}`, headers, timeoutMs: TIMEOUT_MS } as const
         try {
           return await openStream(line, connections.takeSlot(), attempt, [signal, life])
         } catch (error) {

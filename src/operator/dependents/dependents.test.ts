@@ -334,6 +334,31 @@ describe('what is deleted', () => {
     end()
   })
 
+  test('is not found in place of what was created under its name while it was read', async () => {
+    const { cluster, clock, dependents, end } = await followed([], ['llm'])
+    const answered = Promise.withResolvers<void>()
+    const get = cluster.get.bind(cluster)
+    cluster.get = async (type, name) => {
+      const object = await get(type, name)
+      await answered.promise
+      return object
+    }
+    cluster.put('Secret', 'llm', { key: 'revoked' })
+    await quiet()
+    cluster.remove('Secret', 'llm')
+    cluster.put('Secret', 'llm', { key: 'new' })
+    const next = Promise.withResolvers<void>()
+    cluster.before = () => next.promise
+    answered.resolve()
+    await quiet()
+    expect(dependents.secret('team', 'llm')).toEqual({ type: 'loading' })
+    next.resolve()
+    clock.advance(100)
+    await quiet()
+    expect(textOf(dependents.secret('team', 'llm'), 'key')).toBe('new')
+    end()
+  })
+
   test('keeps its place among the labelled ones for as long as it is found', async () => {
     const { cluster, clock, dependents, want, end } = await followed([])
     const labels = { bundle: 'yes' }

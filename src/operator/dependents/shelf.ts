@@ -173,12 +173,18 @@ export class Shelf {
       if (failures > 0) await sleep(clock, backoff(failures - 1), signal).catch(ignore)
       const before = entry.held?.resourceVersion
       const object = await source.get(name, signal).catch((error: unknown) => this.#failed(name, error, signal))
-      // What was deleted meanwhile must not be found again with what the answer still shows.
-      if (object !== undefined && !signal.aborted && entry.presence.type !== 'gone') this.#hold(entry, object)
+      if (object !== undefined && !signal.aborted && !this.#isOver(object, entry)) this.#hold(entry, object)
       // An answer of before what the watch showed is no better than none.
       failures = entry.held?.resourceVersion === before ? failures + 1 : 0
     }
     entry.isFetching = false
+  }
+
+  /** What was deleted meanwhile must not be found again with what the answer still shows, nor for what came after it. */
+  #isOver({ metadata: { name, uid, resourceVersion } }: KubeObject, { presence }: Entry): boolean {
+    if (presence.type === 'gone') return true
+    const shown = this.#shown(name)?.metadata
+    return shown !== undefined && shown.uid !== uid && !hasReached(resourceVersion, shown.resourceVersion ?? '')
   }
 
   #hold(entry: Entry, object: KubeObject): void {

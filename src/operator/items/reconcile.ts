@@ -8,6 +8,7 @@ import {
   keyOfName,
   type ObjectName,
   type Outcome,
+  PRIORITY,
   statusApply,
   writeFinalizer,
 } from '../../kube/index.ts'
@@ -104,7 +105,8 @@ export class ItemReconciler {
       case 'same':
         return { type: 'settled' }
       case 'later':
-        return { type: 'requeue', afterMs: report.afterMs }
+        // That something is still under way is told after what has become of others.
+        return { type: 'requeue', afterMs: report.afterMs, priority: PRIORITY.LOW }
       case 'write': {
         const { name: target, patch } = statusApply(object, report.status, FIELD_MANAGER)
         this.#wrote(kind, name, await client.patch(RESOURCE_TYPES[kind], target, patch, signal))

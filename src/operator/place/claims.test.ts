@@ -84,7 +84,7 @@ test('each pod has exactly one owner, the oldest that selects it, in whatever or
 })
 
 test('a claim tells namespace and uid of who made it', () => {
-  expect(parseClaim(claimOf(runtime('a')))).toEqual({ namespace: 'team', uid: 'uid-a' })
+  expect(parseClaim(claimOf(runtime('a')))).toEqual({ namespace: 'team', name: 'a', uid: 'uid-a' })
 })
 
 test.each(['', 'team', 'team/a', 'team/a/', 'team/a/uid/more', '//'])('%p is nobody’s claim', (claim) => {

@@ -45,8 +45,11 @@ function byAge(a: Selection, b: Selection): number {
 /** How an AgentRuntime signs what it writes to a pod. The uid tells it from a later one of the same name. */
 export const claimOf = ({ metadata: { namespace, name, uid } }: KubeObject): string => `${namespace}/${name}/${uid}`
 
-/** Namespace and uid of a claim that an AgentRuntime made; undefined for anybody else's. */
-export function parseClaim(claim: string): { readonly namespace: string; readonly uid: string } | undefined {
+/** What an AgentRuntime signs with. */
+export type Claim = { readonly namespace: string; readonly name: string; readonly uid: string }
+
+/** A claim that an AgentRuntime made; undefined for anybody else's. */
+export function parseClaim(claim: string): Claim | undefined {
   const [namespace, name, uid, ...rest] = claim.split('/')
-  return namespace && name && uid && rest.length === 0 ? { namespace, uid } : undefined
+  return namespace && name && uid && rest.length === 0 ? { namespace, name, uid } : undefined
 }

@@ -29,7 +29,7 @@ const refused = (revisions: Readonly<Record<string, string>>): Map<string, Verdi
   new Map(Object.entries(revisions).map(([unit, revision]) => [unit, { revision, failures: [] }]))
 
 const input = (parts: Partial<PlaceInput> = {}): PlaceInput => ({
-  signature: { fence: 7, claim: 'team/main/uid' },
+  signature: { fence: 7, claim: 'team/main/uid', isWhole: true },
   compiled: compiledOf({}),
   bundles: new Map(),
   secrets: new Map(),
@@ -190,32 +190,75 @@ describe('of any inputs', () => {
     })
   }
 
-  test('nothing that was placed and is refused or impossible leaves, and only what is refused is pinned', () => {
+  const inTurn = (property: (next: PlaceInput, desired: Desired) => void) =>
+    fc.property(fc.array(step, { minLength: 1, maxLength: 8 }), (steps) => {
+      let before: Desired | undefined
+      for (const each of steps) {
+        const next = inputOf(each, before)
+        const desired = place(next)
+        property(next, desired)
+        before = desired
+      }
+    })
+
+  /** What becomes of an item, said the other way round: from each id. */
+  function expectedItem(id: string, { compiled, held, verdicts, before }: PlaceInput): string | undefined {
+    const declared = compiled.items.get(id)?.revision
+    const refusedRevision = verdicts.get(id)?.revision
+    const isDeclared = declared !== undefined || compiled.held.has(id)
+    if (!isDeclared) return undefined
+    if (declared !== undefined && declared !== refusedRevision && !held.has(id)) return declared
+    const last = before?.items.get(id)?.revision
+    return last === refusedRevision ? undefined : last
+  }
+
+  test('an item is desired as it is declared, unless it may not be: then as it was last', () => {
     fc.assert(
-      fc.property(fc.array(step, { minLength: 1, maxLength: 8 }), (steps) => {
-        let before: Desired | undefined
-        for (const each of steps) {
-          const next = inputOf(each, before)
-          const desired = place(next)
-          for (const id of [...next.compiled.held, ...next.held]) {
-            const last = before?.items.get(id)
-            const isRefused = last?.revision === next.verdicts.get(id)?.revision
-            expect(desired.held.has(id)).toBe(true)
-            if (last && !isRefused) expect(desired.items.get(id)).toBe(last)
-          }
-          for (const [id, { revision }] of desired.items) expect(next.verdicts.get(id)?.revision).not.toBe(revision)
-          const isHeld = next.compiled.held.has(SETTINGS_ID)
-          for (const [name, { hash }] of desired.bundles) {
-            const verdict = next.verdicts.get(bundleUnit(name))
-            const declared = next.bundles.get(name)
-            if (declared?.type === 'files') expect(verdict?.revision).not.toBe(hash)
-            const isRefused = declared?.type === 'files' && verdict?.revision === declared.push.hash
-            if (!isHeld) expect(desired.pins.has(name)).toBe(isRefused)
-          }
-          before = desired
-        }
+      inTurn((next, desired) => {
+        const ids = new Set([...next.compiled.items.keys(), ...next.compiled.held, ...desired.items.keys()])
+        const expected = [...ids].map((id) => [id, expectedItem(id, next)])
+        expect([...ids].map((id) => [id, desired.items.get(id)?.revision])).toEqual(expected)
+        const isLeftOut = ([id, { revision }]: [string, { revision: string }]) =>
+          desired.items.get(id)?.revision !== revision
+        // Nothing is taken out of a pod that is declared in any way.
+        for (const [id] of [...next.compiled.items].filter(isLeftOut)) expect(desired.held.has(id)).toBe(true)
+        for (const id of next.compiled.held) expect(desired.held.has(id)).toBe(true)
       }),
       { numRuns: 300, seed: 11 },
+    )
+  })
+
+  /** What becomes of a bundle: its hash, `=` where it is pinned, `kept` as each pod has it, undefined where it goes. */
+  function expectedBundle(name: string, { bundles, verdicts, before }: PlaceInput): string | undefined {
+    const declared = bundles.get(name)
+    const last = before?.bundles.get(name)?.hash
+    const refusedHash = verdicts.get(bundleUnit(name))?.revision
+    if (declared?.type === 'unknown') return last ?? 'kept'
+    if (declared?.type !== 'files') return undefined
+    if (declared.push.hash !== refusedHash) return declared.push.hash
+    return last === undefined || last === refusedHash ? 'kept' : `=${last}`
+  }
+
+  const shownBundle = (name: string, { bundles, kept, pins }: Desired): string | undefined => {
+    const pin = pins.get(name)
+    const hash = bundles.get(name)?.hash
+    if (hash !== undefined) return pin === undefined ? hash : `=${pin}`
+    return kept === 'all' || kept.has(name) ? 'kept' : undefined
+  }
+
+  test('a bundle is pushed as it is, unless it was refused: then it is pinned as it was last', () => {
+    fc.assert(
+      inTurn((next, desired) => {
+        if (next.compiled.held.has(SETTINGS_ID)) {
+          const last = { bundles: next.before?.bundles ?? new Map(), pins: next.before?.pins ?? new Map(), kept: 'all' }
+          expect(desired).toMatchObject(last)
+          return
+        }
+        const both = ['x', 'y']
+        const expected = both.map((name) => expectedBundle(name, next))
+        expect(both.map((name) => shownBundle(name, desired))).toEqual(expected)
+      }),
+      { numRuns: 300, seed: 13 },
     )
   })
 

@@ -242,12 +242,16 @@ describe('a pod that does not answer', () => {
 })
 
 describe('the safety net', () => {
-  test('looks at the state every 30 s', async () => {
+  test('looks at the state at any time within 30 s, and every 30 s from then on', async () => {
     const runtime = new FakeRuntime()
     const rig = await following(runtime)
-    for (const reads of [2, 3, 4]) {
-      await rig.clock.scheduled(30_000)
-      rig.clock.advance(30_000)
+    for (const [ms, reads] of [
+      [0.999 * 30_000, 2],
+      [30_000, 3],
+      [30_000, 4],
+    ] as const) {
+      await rig.clock.scheduled(ms)
+      rig.clock.advance(ms)
       await until(() => runtime.calls.state === reads)
       await quiet()
     }
@@ -376,6 +380,18 @@ describe('apply', () => {
     runtime.bootId = 'boot-9'
     await expect(rig.pod.apply(call, never)).rejects.toMatchObject({ problem: { reason: 'WrongTarget' } })
     await until(() => rig.pod.state?.bootId === 'boot-9')
+    await rig.end()
+  })
+
+  test('rejects when the old process is gone only after the new one’s state was read', async () => {
+    const runtime = new FakeRuntime()
+    const rig = await following(runtime)
+    runtime.restart()
+    await until(() => rig.pod.phase === 'backingOff')
+    const bootIds = rig.pod.apply(call, never).catch(() => rig.pod.state?.bootId)
+    await quiet()
+    rig.clock.advance(1000)
+    expect(await bootIds).toBe('boot-2')
     await rig.end()
   })
 

@@ -38,7 +38,8 @@ export interface PodConnection {
   readonly state: PodState | undefined
   /**
    * One call of `apply`, to the process whose state is known. Resolves once the state holds what the call did.
-   * @throws ProblemError, also when the state could not be read afterwards; the signal's reason when it aborts
+   * @throws ProblemError, also when the state could not be read afterwards, and WrongTarget once the state of the
+   *   process that answers there now was asked for; the signal's reason when it aborts
    */
   apply(request: Omit<ApplyRequest, 'target'>, signal: AbortSignal): Promise<ApplyResponse>
   /** Reads the state again soon. */
@@ -126,6 +127,10 @@ class Connection implements PodConnection {
     else signal.addEventListener('abort', onAbort, { once: true })
     try {
       return await this.#applyTo(mirror, request, linked)
+    } catch (error) {
+      // Whoever calls again at once must not call the process that is gone.
+      if (isWrongTarget(error)) await abandonOnAbort(this.#nextRead(), linked.signal)
+      throw error
     } finally {
       signal.removeEventListener('abort', onAbort)
       linked.release()
@@ -387,5 +392,8 @@ class Connection implements PodConnection {
 }
 
 const NOTHING_CHANGED: PodChange = { items: NOTHING.items, bundles: false, link: false, restarted: false }
+
+const isWrongTarget = (error: unknown): boolean =>
+  error instanceof ProblemError && error.problem.reason === 'WrongTarget'
 
 const ignore = () => undefined

@@ -1,5 +1,5 @@
 import type { Condition, Reason, StateReason, StatusConditionType } from '../../api/index.ts'
-import { setCondition } from '../../kube/conditions.ts'
+import { dateCondition } from '../../kube/conditions.ts'
 
 /** What a condition says, before it is dated. */
 export type Note = { readonly reason: Reason | StateReason; readonly message: string }
@@ -36,8 +36,5 @@ function date(
   { reason, message }: Note,
   { previous, generation: observedGeneration, now }: Dated,
 ): Condition {
-  const update = { type, status, observedGeneration, reason, message }
-  const before = previous.filter((condition) => condition.type === type)
-  const lastTransitionTime = setCondition(before, update, Date.parse(now))[0]?.lastTransitionTime ?? now
-  return { ...update, lastTransitionTime }
+  return dateCondition({ type, status, observedGeneration, reason, message }, previous, now)
 }

@@ -31,6 +31,7 @@ const BROKEN: Problem = {
   column: 9,
 }
 const NO_TOOL: Problem = { reason: 'ToolNotFound', message: 'spec.tools[0]: no tool "w"', path: 'spec.tools[0]' }
+const NO_TOKEN: Problem = { reason: 'SecretNotFound', message: 'spec.adopt.tokenSecretRef: no Secret "management"' }
 const CYCLE: Problem = { reason: 'ReferenceCycle', message: 'spec.agents[0]: calls itself', path: 'spec.agents[0]' }
 const REFUSES = serves(OLD, { candidate: { revision: NEW, outcome: 'rejected', error: BROKEN } })
 const WAITS = serves(OLD, { candidate: { revision: NEW, outcome: 'pending', error: NO_TOOL } })
@@ -122,6 +123,20 @@ const ROWS: readonly [string, RuntimeView | undefined, Partial<ItemInput>, strin
     {},
     'Accepted !Ready=Unauthorized !Available Reconciling',
     'InProgress',
+  ],
+  [
+    'what it takes to call its pods is missing',
+    view([], { problem: NO_TOKEN }),
+    {},
+    'Accepted !Ready=SecretNotFound !Available Reconciling',
+    'InProgress',
+  ],
+  [
+    'what it takes to call its pods went while they served',
+    view(THREE, { problem: NO_TOKEN }),
+    {},
+    'Accepted Ready=Served Available',
+    'Current',
   ],
   [
     'a pod that lacks it does not answer',
@@ -281,10 +296,24 @@ describe('messages', () => {
       'waits: spec.tools[0]: no tool "w"; the last good version serves until then',
     ],
     [
+      'what waits for a file says which ConfigMap to create, where one is missing',
+      view([pod('a', { item: WAITS })], {
+        bundles: new Map([['f', { configMap: 'f', problem: { reason: 'ConfigMapNotFound', message: 'create "f"' } }]]),
+      }),
+      {},
+      'waits: spec.tools[0]: no tool "w" (create "f"); the last good version serves until then',
+    ],
+    [
       'a missing runtime says what to do',
       undefined,
       { runtimeName: 'eu' },
       'spec.runtime: there is no AgentRuntime "eu" in this namespace: create it, or name another',
+    ],
+    [
+      'pods that cannot be called say whose they are',
+      view([], { problem: NO_TOKEN }),
+      {},
+      'AgentRuntime "default": spec.adopt.tokenSecretRef: no Secret "management"',
     ],
     ['an impossible spec names its field', view(THREE), { item: refused }, 'spec.agents[0]: calls itself'],
   ])('%s', (_what, runtime, extra, message) => {
@@ -316,6 +345,21 @@ describe('when a status is written', () => {
   test('what all pods serve, and what they refuse, is at once', () => {
     expect(report(view(THREE), { unsettledMs: 0 }).type).toBe('write')
     expect(report(view(refusers()), { previous: before, unsettledMs: 0, sinceWriteMs: 0 }).type).toBe('write')
+  })
+
+  test('what some pods do not answer to is, once the others had a second to acknowledge it', () => {
+    const silent = pod('c', { item: serves(OLD), link: SILENT })
+    const syncing = view([pod('a'), pod('b', { item: serves(OLD) }), silent])
+    expect(report(syncing, { previous: before, unsettledMs: 400 })).toEqual({ type: 'later', afterMs: 600 })
+    expect(report(syncing, { previous: before, unsettledMs: 1000 }).type).toBe('write')
+    expect(report(view([pod('a'), silent]), { previous: before, unsettledMs: 400 }).type).toBe('write')
+  })
+
+  test('what serves is, a second after it is declared, though more pods are on their way in', () => {
+    const joining = view([pod('a'), pod('b', { complete: false, item: {} }), strange('c')])
+    expect(report(joining, { unsettledMs: 400 })).toEqual({ type: 'later', afterMs: 600 })
+    expect(written(report(joining, { unsettledMs: 1000 })).pods).toEqual({ summary: '1/3' })
+    expect(report(view([pod('a'), strange('c', SILENT)]), { unsettledMs: 0 }).type).toBe('write')
   })
 
   test('while the only Ready pods are being asked nothing is known, so nothing is', () => {

@@ -2,7 +2,7 @@ import { type Problem, REASONS } from '../../api/index.ts'
 import type { PodView, RuntimeView } from '../ports.ts'
 import type { Note, Row } from './conditions.ts'
 import type { Certainty } from './settle.ts'
-import { SERVED } from './standing.ts'
+import { isCounted, SERVED } from './standing.ts'
 import type { Tally } from './tally.ts'
 import { clip, describeProblems, describeStanding, listNames, type Subject } from './words.ts'
 
@@ -22,6 +22,13 @@ const notReady = ({ reason, message }: Note, available: boolean, progress: 'reco
 /** Whether no pod counts yet, while one that is Ready is being asked for its state: then nothing is known. */
 const isAsked = ({ pods }: RuntimeView, { counted }: Tally): boolean =>
   counted === 0 && pods.some(({ isReady, link, state }) => isReady && link.type === 'connecting' && state === undefined)
+
+/** Whether a pod that answers is about to count: what is told now would be told again with one more. */
+const isJoining = ({ pods }: RuntimeView): boolean =>
+  pods.some((pod) => pod.isReady && pod.link.type !== 'unreachable' && !isCounted(pod))
+
+/** Whether some pods, besides those that say why not, are about to serve it. */
+const isSyncing = ({ blocked }: Tally): boolean => blocked.some(({ standing }) => standing.type === 'syncing')
 
 /** Nothing can be made of the declaration; what served goes on serving. */
 export function findRefused(problems: readonly Problem[], view: RuntimeView | undefined, seen: Seen): Finding {
@@ -57,27 +64,34 @@ export function findServed(subject: Subject): Finding {
     case 'served':
       return {
         row: { ready: { status: 'True', reason: 'Served', message }, available, progress: 'settled' },
-        certainty: 'known',
+        certainty: isJoining(view) ? 'settles' : 'known',
       }
     case 'syncing':
       return { ...notReady({ reason: 'Syncing', message }, available, 'reconciling'), certainty: 'settles' }
     case 'unreachable':
-    case 'waiting':
-      return notReady({ reason: standing.problem.reason, message }, available, 'reconciling')
+    case 'waiting': {
+      const finding = notReady({ reason: standing.problem.reason, message }, available, 'reconciling')
+      return isSyncing(tally) ? { ...finding, certainty: 'settles' } : finding
+    }
     case 'refused':
       return notReady({ reason: standing.problem.reason, message }, available, 'stalled')
   }
 }
 
+/** What it takes to call the pods is missing: those that are connected go on as they are. */
+export const findUncallable = ({ reason, message }: Problem, available: boolean): Finding =>
+  notReady({ reason, message }, available, 'reconciling')
+
 /** No pod counts: there is none, or none has been given everything. */
-function findNoPods({ name, pods, claimedPods }: RuntimeView): Finding {
+function findNoPods({ name, pods, claimedPods, problem }: RuntimeView): Finding {
   const runtime = `AgentRuntime "${name.name}"`
+  if (problem) return findUncallable({ ...problem, message: `${runtime}: ${problem.message}` }, false)
   if (pods.length === 0 && claimedPods.length > 0) {
     const message = `an older AgentRuntime has every pod that ${runtime} selects (${listNames(claimedPods)}): select others in spec.adopt.selector, or delete one of the two`
     return notReady({ reason: 'PodsClaimed', message }, false, 'reconciling')
   }
   if (pods.length === 0) {
-    const message = `${runtime} has no pods: start some with the labels of its spec.adopt.selector`
+    const message = `${runtime} has no pods: start some with the labels of its spec.adopt.selector, or set that to the labels of pods that run`
     return notReady({ reason: 'PodsNotFound', message }, false, 'reconciling')
   }
   const silent = firstByName(pods.filter(({ isReady, link }) => isReady && link.type === 'unreachable'))

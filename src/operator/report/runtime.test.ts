@@ -27,6 +27,7 @@ const BROKEN: Problem = {
   column: 9,
 }
 const NO_SECRET: Problem = { reason: 'SecretNotFound', message: 'spec.models[0].apiKey: no Secret "llm"' }
+const NO_TOKEN: Problem = { reason: 'SecretNotFound', message: 'spec.adopt.tokenSecretRef: no Secret "management"' }
 const THREE = [pod('a'), pod('b'), pod('c')]
 const statusOf = (runtime: RuntimeView, extra: Partial<RuntimeInput> = {}) =>
   written(reportRuntime(runtimeInput(runtime, extra)))
@@ -76,6 +77,18 @@ describe('conditions', () => {
       view([], { claimedPods: ['a'] }),
       {},
       'Accepted !Ready=PodsClaimed !Available Reconciling',
+    ],
+    [
+      'what it takes to call its pods is missing',
+      view([], { problem: NO_TOKEN }),
+      {},
+      'Accepted !Ready=SecretNotFound !Available Reconciling',
+    ],
+    [
+      'what it takes to call its pods went while they serve',
+      view(THREE, { problem: NO_TOKEN }),
+      {},
+      'Accepted !Ready=SecretNotFound Available Reconciling',
     ],
     [
       'no pod is Ready',

@@ -10,7 +10,7 @@ import type { BundleView, PodView, RuntimeView } from '../ports.ts'
 import { conditionsOf } from './conditions.ts'
 import { failuresOf, placeOf } from './failures.ts'
 import { revisionPart } from './item.ts'
-import { type Declared, type Finding, findRefused, findServed } from './rows.ts'
+import { type Declared, type Finding, findRefused, findServed, findUncallable } from './rows.ts'
 import { newsOfConditions, newsOfFailures, type Report, settle, type Times } from './settle.ts'
 import { bundleStanding, isCounted, runtimeStanding, SYNCING } from './standing.ts'
 import { type Tally, tally } from './tally.ts'
@@ -58,6 +58,7 @@ function find({ item, runtime: view }: RuntimeInput, counts: Tally): Finding {
   if (item.type === 'refused') return findRefused(item.problems, view, { tally: counts, available: counts.serving > 0 })
   const finding = findServed({ id: SETTINGS_ID, view, desired: item.revision, tally: counts })
   const { ready } = finding.row
+  if (ready.status === 'True' && view.problem) return findUncallable(view.problem, finding.row.available)
   if (ready.status === 'False' || view.claimedPods.length === 0) return finding
   const message = clip(`${ready.message}; an older AgentRuntime has ${listNames(view.claimedPods)}`)
   return { ...finding, row: { ...finding.row, ready: { ...ready, message } } }

@@ -50,15 +50,26 @@ export function describeStanding(standing: Standing, subject: Subject): string {
     case 'syncing':
       return `${countOf(tally.served, tally.counted)} serve revision ${shortOf(desired)}; the others are being brought up to date`
     case 'unreachable':
-      return `${countOf(unreachableIn(tally), tally.counted)} have not acknowledged revision ${shortOf(desired)}, as they do not answer: ${standing.problem.message}`
+      return `${countOf(unreachableIn(tally), tally.counted)} have not acknowledged revision ${shortOf(desired)}: ${standing.problem.message}`
     case 'waiting': {
       const about = standing.unit === subject.id ? '' : `${nameOf(standing.unit, view)}: `
       const meanwhile = tally.serving > 0 ? 'the last good version serves until then' : 'nothing serves until then'
-      return `waits: ${about}${describeProblem(standing.problem)}; ${meanwhile}`
+      return `waits: ${about}${describeProblem(standing.problem)}${bundleHint(standing, subject)}; ${meanwhile}`
     }
     case 'refused':
       return describeRefusal(standing, subject)
   }
+}
+
+/** What an item does not find may be in a bundle that is not there: the one that the problem names, else the first. */
+function bundleHint({ unit, problem }: Extract<Standing, { type: 'waiting' }>, { id, view }: Subject): string {
+  if (unit !== id || (problem.reason !== 'PromptNotFound' && problem.reason !== 'ToolNotFound')) return ''
+  const lacking = [...view.bundles].flatMap(([name, bundle]) =>
+    bundle.problem ? [{ name, cause: bundle.problem }] : [],
+  )
+  const isNamed = ({ name }: { name: string }) => new RegExp(`"${name}["/]`).test(problem.message)
+  const found = lacking.find(isNamed) ?? lacking[0]
+  return found === undefined ? '' : ` (${describeProblem(found.cause)})`
 }
 
 function describeRefusal(standing: Extract<Standing, { type: 'refused' }>, subject: Subject): string {

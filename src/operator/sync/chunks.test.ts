@@ -5,11 +5,15 @@ import { agent, settings } from '../../runtime/registry/registry.fixture.ts'
 import { CHUNK_CHARACTERS, CHUNK_ITEMS, firstChunk } from './chunks.ts'
 import type { Difference } from './difference.ts'
 
-const itemOf = (name: string, length: number) => ({
-  owner: 'operator' as const,
-  revision: name,
-  definition: agent(name, { instructions: 'x'.repeat(length) }),
-})
+/** Longer ones than any schema admits too: a call is bounded whatever comes. */
+const itemOf = (name: string, length: number) => {
+  const plain = agent(name)
+  return {
+    owner: 'operator' as const,
+    revision: name,
+    definition: { ...plain, spec: { ...plain.spec, instructions: 'x'.repeat(length) } },
+  }
+}
 const bundleOf = (length: number) => ({ hash: 'h', files: { 'a.md': { text: 'x'.repeat(length) } } })
 
 function whole(items: readonly number[], bundles: readonly number[], hasSettings = true): Difference {

@@ -118,6 +118,20 @@ describe('syncTarget', () => {
     expect([...registry.current.agents.keys()]).toEqual(['used'])
   })
 
+  test('does not ask again to remove a bundle that something still uses', async () => {
+    const { registry, target, sent } = makeTarget()
+    const user = agent('user', { tools: ['x'] })
+    const bundles = new Map([['b', push({ 'tools/x.ts': '1' })]])
+    await syncTarget(target, desired([SETTINGS, user], { bundles }), SIGNAL)
+    await syncTarget(target, desired([SETTINGS, user]), SIGNAL)
+    await syncTarget(target, desired([SETTINGS, user]), SIGNAL)
+    expect(sent).toHaveLength(2)
+    expect(registry.state().bundles.b?.candidate).toMatchObject({ outcome: 'pending' })
+    await syncTarget(target, desired([SETTINGS, user], { bundles }), SIGNAL)
+    await syncTarget(target, desired([SETTINGS]), SIGNAL)
+    expect(registry.state().bundles).toEqual({})
+  })
+
   test('leaves mounted bundles alone and drops pushed ones that are not desired', async () => {
     const { registry, target } = makeTarget()
     await registry.offer(bundleOf('mount', filesOf({ 'tools/m.ts': '1' })))

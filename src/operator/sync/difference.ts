@@ -60,10 +60,14 @@ function itemsToRemove(state: PodState, { owner, items, held }: Desired): string
   return out
 }
 
-/** Pushed bundles that are not desired; what a mount shows is the mount's. */
+/**
+ * Pushed bundles that are not desired; what a mount shows is the mount's. A removal that the target waits to make is not
+ * asked for again.
+ */
 const bundlesToRemove = (state: PodState, { bundles, kept }: Desired): string[] =>
   [...state.bundles]
     .filter(([name, { mount }]) => mount === undefined && !bundles.has(name) && !isKept(kept, name))
+    .filter(([, { candidate }]) => candidate?.outcome !== 'pending' || candidate.hash !== undefined)
     .map(([name]) => name)
 
 const isKept = (kept: ReadonlySet<string> | 'all', name: string): boolean => kept === 'all' || kept.has(name)

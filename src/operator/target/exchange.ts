@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { abandonOnAbort, type Clock, linkedTo } from '../../clock.ts'
 import { jsonOf } from './json.ts'
-import { connectionFailure, unreachable } from './refusal.ts'
+import { connectionFailure, tooSlow, unreachable } from './refusal.ts'
 import type { Turns } from './turns.ts'
 
 /** One pod, as requests need it. */
@@ -44,7 +44,7 @@ export async function exchange(line: Line, request: Exchange, signal: AbortSigna
   const { method, path, headers, body: sent, headMs, wholeMs, maxBytes } = request
   const { address, clock } = line
   const linked = linkedTo(signal)
-  const limit = (ms: number, what: string) => clock.timer(ms, () => linked.abort(unreachable(address, what)))
+  const limit = (ms: number, what: string) => clock.timer(ms, () => linked.abort(tooSlow(address, what)))
   const timers = [
     limit(headMs, `did not answer within ${headMs} ms`),
     limit(wholeMs, `took over ${wholeMs} ms to answer`),

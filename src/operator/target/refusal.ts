@@ -8,17 +8,26 @@ const MAX_MESSAGE = 1024
 export const unreachable = (address: string, what: string): ProblemError =>
   new ProblemError({ reason: 'RuntimeUnreachable', message: `the runtime at ${address} ${what}` })
 
+/** The pod took too long. */
+export const tooSlow = (address: string, what: string): ProblemError =>
+  new ProblemError(unreachable(address, what).problem, { cause: new DOMException(what, 'TimeoutError') })
+
+/** As a runtime on its way out does, and one that expects TLS. */
+const CUT = 'cut the connection; one that serves TLS needs spec.adopt.caSecretRef'
+
 /** What undici and Node call failures, in words; the rest is told by its code. */
 const FAILURES: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'refuses connections',
-  ECONNRESET: 'cut the connection',
-  UND_ERR_SOCKET: 'cut the connection',
-  UND_ERR_CONNECT_TIMEOUT: 'takes no connection within 1 s',
+  ECONNREFUSED: 'refuses connections: check that it runs, its --management-host, and spec.adopt.port',
+  ECONNRESET: CUT,
+  UND_ERR_SOCKET: CUT,
+  UND_ERR_CONNECT_TIMEOUT: 'takes no connection within 1 s: check spec.adopt.port and the NetworkPolicies',
   UND_ERR_INVALID_ARG: 'cannot be called: the token of spec.adopt.tokenSecretRef holds characters that HTTP forbids',
   HTTPParserError: 'does not speak HTTP: check spec.adopt.port',
   EHOSTUNREACH: 'is not reachable: no route to the host',
   ENETUNREACH: 'is not reachable: no route to the network',
   ENOTFOUND: 'has an address that is not known',
+  ERR_SSL_WRONG_VERSION_NUMBER:
+    'does not speak TLS: start it with --management-cert, or take out spec.adopt.caSecretRef',
   ERR_TLS_CERT_ALTNAME_INVALID: 'has a certificate for another name: check spec.adopt.serverName',
 }
 
@@ -30,6 +39,7 @@ export function connectionFailure(error: unknown, address: string): ProblemError
   if (error instanceof ProblemError) return error
   const code = codeOf(error)
   const known = Object.hasOwn(FAILURES, code) ? FAILURES[code] : undefined
+  if (known !== undefined && code === 'UND_ERR_CONNECT_TIMEOUT') return tooSlow(address, known)
   if (known !== undefined) return unreachable(address, known)
   if (UNTRUSTED.test(code)) {
     return unreachable(address, `has a certificate that is not trusted (${code}): check spec.adopt.caSecretRef`)
@@ -80,7 +90,7 @@ export function refusalOf({ status, body, address, token }: Refusal): ProblemErr
       ...(path !== undefined && { path: safeText(path, token) }),
     })
   }
-  return unreachable(address, `answers HTTP ${status}`)
+  return unreachable(address, `answers HTTP ${status}${status === 404 ? ': check spec.adopt.port' : ''}`)
 }
 
 const isReason = (text: string): text is Reason => Object.hasOwn(REASONS, text)

@@ -17,6 +17,7 @@ import type { BundleInput } from '../place/place.ts'
 import type { BundleView, Compiled, Desired } from '../ports.ts'
 import type { Declared } from '../report/index.ts'
 import type { Catalogue } from '../world/catalogue.ts'
+import { isSameList } from './same-list.ts'
 
 /** What an AgentRuntime's spec says of its pods, as far as it can be read. */
 export type RuntimeSpec = Extract<Entry, { type: 'parsed' }>['resource'] & { kind: 'AgentRuntime' }
@@ -42,16 +43,22 @@ export type Inputs = {
 export function createGatherer(name: ObjectName, { catalogue, dependents }: InputSources): () => Inputs | undefined {
   const { namespace = '' } = name
   let known: { readonly version: string; readonly now: Pick<Inputs, 'compiled' | 'unguarded'> } | undefined
+  let combined: { readonly from: readonly unknown[]; readonly compiled: Compiled } | undefined
+
+  /** A finalizer that was set changes what may be placed, and nothing of what it is. */
+  const combinedNow = (entries: readonly Entry[], selected: readonly string[]): Compiled => {
+    const from = [...entries, ...selected]
+    if (!combined || !isSameList(from, combined.from))
+      combined = { from, compiled: combine(entries, name.name, selected) }
+    return combined.compiled
+  }
 
   const compiledNow = (selected: readonly string[]): Pick<Inputs, 'compiled' | 'unguarded'> => {
     const version = [catalogue.version(name), ...selected].join('/')
     if (known?.version !== version) {
       const declared = [...catalogue.of(name)]
-      const compiled = combine(
-        declared.map(({ entry }) => entry),
-        name.name,
-        selected,
-      )
+      const entries = declared.map(({ entry }) => entry)
+      const compiled = combinedNow(entries, selected)
       const unguarded = new Set(declared.flatMap(({ entry, isGuarded }) => (isGuarded ? [] : [entry.id])))
       known = { version, now: { compiled, unguarded } }
     }

@@ -2,6 +2,7 @@ import { place, type Signature } from '../place/place.ts'
 import type { Desired, Verdict } from '../ports.ts'
 import type { Inputs } from './inputs.ts'
 import { lastGood } from './last-good.ts'
+import { isSameList } from './same-list.ts'
 
 /** What the pods of an AgentRuntime should hold: made anew only when something that it is made from has changed. */
 export class Placement {
@@ -31,6 +32,3 @@ export class Placement {
     if (this.#desired) this.#good = lastGood(this.#good, this.#desired, isGood)
   }
 }
-
-export const isSameList = (a: readonly unknown[], b: readonly unknown[]): boolean =>
-  a.length === b.length && a.every((each, index) => each === b[index])

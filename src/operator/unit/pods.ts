@@ -13,6 +13,8 @@ export type PodEntry = {
   readonly name: string
   readonly uid: string
   readonly connection: PodConnection
+  /** On the clock's monotonic reading. */
+  readonly foundAt: number
   isReady: boolean
   /** Whether its state was complete when it was last looked at: only then it counts. */
   isComplete: boolean
@@ -47,6 +49,8 @@ export type PodsDeps = {
   readonly onChange: (entry: PodEntry, change: PodChange) => void
 }
 
+/** Longest wait for the first state of a pod: who takes longer counts as unreachable. */
+const FIRST_STATE_MS = 2_000
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 30_000
 
@@ -76,9 +80,15 @@ const isRecord = (value: unknown): value is Record<string, unknown> => typeof va
 export const serverNameOf = ({ namespace = '', name }: ObjectName, adopt: AdoptSpec): string =>
   adopt.serverName ?? `${name}.${namespace}.runtime.midflight`
 
+/** A pod and how it is called; undefined while what that takes is not there. */
+type Reached = { readonly pod: KubeObject; readonly address: PodAddress | undefined }
+
+/** An entry, and what its address was made from. Another token of the same address is used from the next call on. */
+type Kept = PodEntry & { readonly key: string; readonly access: { token: PodAddress['token'] } }
+
 /** Keeps an entry with a connection for each pod, and ends those of pods that are gone or moved to another address. */
 export class Pods {
-  readonly #entries = new Map<string, PodEntry & { readonly key: string }>()
+  readonly #entries = new Map<string, Kept>()
   readonly #deps: PodsDeps
   readonly #signal: AbortSignal
 
@@ -91,32 +101,46 @@ export class Pods {
     return [...this.#entries.values()]
   }
 
+  /** How long a pod that was found a moment ago may still take to tell its state, in milliseconds; 0: none is waited for. */
+  get awaitedMs(): number {
+    const now = this.#deps.clock.monotonic()
+    let longest = 0
+    for (const { connection, foundAt } of this.#entries.values())
+      if (connection.link.type === 'connecting') longest = Math.max(longest, foundAt + FIRST_STATE_MS - now)
+    return longest
+  }
+
   /**
    * @param addressOf undefined while what it takes to call a pod is not there: those that are connected stay so
    * @returns whether the set of pods, or what Kubernetes says of one, changed
    */
   follow(pods: readonly KubeObject[], addressOf: ((host: string) => PodAddress) | undefined): boolean {
-    const wanted = new Map(pods.map((pod) => [pod.metadata.uid ?? pod.metadata.name, pod]))
+    const wanted = new Map<string, Reached>()
+    for (const pod of pods) {
+      const host = podAddressOf(pod)
+      if (host !== undefined) wanted.set(pod.metadata.uid ?? pod.metadata.name, { pod, address: addressOf?.(host) })
+    }
+    let changed = this.#endOthers(wanted)
+    for (const [uid, { pod, address }] of wanted) {
+      const entry = this.#entries.get(uid)
+      const isReady = isPodReady(pod)
+      if (entry ? entry.isReady === isReady : address === undefined) continue
+      changed = true
+      if (entry) entry.isReady = isReady
+      else if (address) this.#entries.set(uid, this.#start({ name: pod.metadata.name, uid }, isReady, address))
+    }
+    return changed
+  }
+
+  #endOthers(wanted: ReadonlyMap<string, Reached>): boolean {
     let changed = false
     for (const [uid, entry] of this.#entries) {
-      const pod = wanted.get(uid)
-      const host = pod && podAddressOf(pod)
-      const isThere = host !== undefined && (!addressOf || entry.key === keyOfAddress(addressOf(host)))
-      if (isThere) continue
+      const there = wanted.get(uid)
+      if (there?.address) entry.access.token = there.address.token
+      if (there && (!there.address || entry.key === keyOfAddress(there.address))) continue
       entry.stop()
       this.#entries.delete(uid)
       changed = true
-    }
-    for (const [uid, pod] of wanted) {
-      const host = podAddressOf(pod)
-      if (host === undefined) continue
-      const entry = this.#entries.get(uid)
-      const isReady = isPodReady(pod)
-      if (entry ? entry.isReady === isReady : addressOf === undefined) continue
-      changed = true
-      if (entry) entry.isReady = isReady
-      else if (addressOf)
-        this.#entries.set(uid, this.#start({ name: pod.metadata.name, uid }, isReady, addressOf(host)))
     }
     return changed
   }
@@ -124,12 +148,15 @@ export class Pods {
   #start(pod: { readonly name: string; readonly uid: string }, isReady: boolean, address: PodAddress) {
     const stop = new AbortController()
     const signal = AbortSignal.any([this.#signal, stop.signal])
-    const target = this.#deps.reach(address)
+    const access = { token: address.token }
+    const target = this.#deps.reach({ ...address, token: () => access.token() })
     const connection = this.#deps.connect(pod, target, (change) => this.#deps.onChange(entry, change), signal)
-    const entry: PodEntry & { readonly key: string } = {
+    const entry: Kept = {
       ...pod,
       key: keyOfAddress(address),
+      access,
       connection,
+      foundAt: this.#deps.clock.monotonic(),
       isReady,
       isComplete: false,
       difference: undefined,

@@ -33,7 +33,13 @@ export function obstacleOf(
   if (claimedBy === undefined || claimedBy === claim) return { type: 'none' }
   const other = parseClaim(claimedBy)
   if (other && isVoid(other.uid, other.namespace)) return { type: 'voidClaim', claim: claimedBy }
-  return { type: 'fault', problem: { reason: 'Claimed', message: `the pod is claimed by ${claimedBy}` } }
+  return {
+    type: 'fault',
+    problem: {
+      reason: 'Claimed',
+      message: `the pod is claimed by ${claimedBy}: delete that AgentRuntime, or restart the pod`,
+    },
+  }
 }
 
 /** Ids with revisions, of items and bundles, that a difference brings. */
@@ -153,9 +159,17 @@ export function raiseFence(entry: PodEntry, { fence, claim }: Signature, call: C
   entry.activation = settle(entry, { fence, claim, mode: 'activate', ...NOTHING }, call)
 }
 
-/** Gives up a claim that is void, in its own name. */
-export function releaseClaim(entry: PodEntry, { fence }: Pick<Desired, 'fence'>, claim: string, call: Call): void {
-  entry.activation = settle(entry, { fence, claim, mode: 'activate', release: true, ...NOTHING }, call)
+/**
+ * Gives up a claim that is void, in its own name. What an AgentRuntime of another name has left in the pod, and is not
+ * wanted here, goes with it.
+ */
+export function releaseClaim(entry: PodEntry, desired: Desired, claim: string, call: Call): void {
+  const { state } = entry.connection
+  const isRenewed = parseClaim(claim)?.name === parseClaim(desired.claim)?.name
+  const items = state === undefined || isRenewed ? [] : difference(state, desired).remove.items
+  const remove = { ...NOTHING.remove, items }
+  const { fence } = desired
+  entry.activation = settle(entry, { fence, claim, mode: 'activate', release: true, ...NOTHING, remove }, call)
 }
 
 /** Takes everything of the operator's out of a pod, but for its settings, and gives the claim up. */

@@ -101,7 +101,10 @@ function revisionsOf({ compiled, bundleViews, unguarded }: Inputs): Map<string, 
   const out = new Map<string, string>()
   for (const [id, { revision }] of compiled.items) out.set(id, unguarded.has(id) ? UNGUARDED : revision)
   for (const id of compiled.held) out.set(id, 'held')
-  for (const [name, { hash }] of bundleViews) if (hash !== undefined) out.set(bundleUnit(name), hash)
+  for (const [name, { hash, problem }] of bundleViews) {
+    const shown = hash ?? problem?.reason
+    if (shown !== undefined) out.set(bundleUnit(name), shown)
+  }
   return out
 }
 

@@ -35,18 +35,25 @@ export class FakePod {
   readonly refused = new Set<string>()
   /** Awaited before a call is taken in. */
   gate: (request: ApplyRequest) => Promise<void> | void = () => undefined
+  /** Awaited before its state is told. */
+  stateGate: () => Promise<void> | void = () => undefined
+  /** Kubernetes' condition Ready. */
+  isReady = true
+  static #made = 0
   #isReachable = true
   #boots = 0
   #cut = new AbortController()
 
   constructor(name: string) {
     this.name = name
-    this.uid = `uid-${name}`
+    FakePod.#made += 1
+    this.uid = `uid-${FakePod.#made}`
     this.registry = this.#boot()
   }
 
   get object(): KubeObject {
-    const status = { phase: 'Running', podIP: this.name, conditions: [{ type: 'Ready', status: 'True' }] }
+    const conditions = [{ type: 'Ready', status: this.isReady ? 'True' : 'False' }]
+    const status = { phase: 'Running', podIP: this.name, conditions }
     return { apiVersion: 'v1', kind: 'Pod', metadata: { name: this.name, namespace: NAMESPACE, uid: this.uid }, status }
   }
 
@@ -80,6 +87,7 @@ export class FakePod {
 
   readonly target: RuntimeTarget & { close(): void } = {
     state: async () => {
+      await this.stateGate()
       this.#reach()
       return { type: 'state', state: this.registry.state() }
     },
@@ -119,7 +127,7 @@ export class FakePod {
       if (!this.refused.has(bundle.hash)) return loader.load(bundle, packages)
       throw new ProblemError({ reason: 'ToolLoadFailed', message: 'refused here' })
     }
-    return new Registry({ bootId: `${this.name}-${this.#boots}`, loadModel, loadBundle })
+    return new Registry({ bootId: `${this.uid}-${this.#boots}`, loadModel, loadBundle })
   }
 }
 
@@ -218,9 +226,14 @@ export class TestUnit {
     this.#isWoken = true
   }
 
+  /** Nothing follows the pods any more. */
+  end(): void {
+    this.#stop.abort(new Error('the operator ends'))
+  }
+
   /** Another process of the operator, which knows nothing. */
   restart(fence: number): void {
-    this.#stop.abort(new Error('the operator ends'))
+    this.end()
     this.#stop = new AbortController()
     this.unit = this.#start(fence)
     this.wake()
@@ -240,10 +253,10 @@ export class TestUnit {
     }
   }
 
-  /** Lets time pass, a quarter of a second after the other. */
-  async pass(ms: number): Promise<void> {
-    for (let left = ms; left > 0; left -= 250) {
-      this.clock.advance(Math.min(left, 250))
+  /** Lets time pass, a step after the other. */
+  async pass(ms: number, stepMs = 250): Promise<void> {
+    for (let left = ms; left > 0; left -= stepMs) {
+      this.clock.advance(Math.min(left, stepMs))
       await this.quiet()
     }
   }
@@ -287,7 +300,7 @@ export class TestUnit {
         },
       },
       wake: () => this.wake(),
-      touch: (items) => void this.touched.push(...(items === 'all' ? [items] : items)),
+      touch: (items) => void this.touched.push(...(items === 'all' ? ['all'] : items)),
       record: (about, event) => void this.events.push({ about, event }),
     }
     return new RuntimeUnit(name, deps, this.#stop.signal)

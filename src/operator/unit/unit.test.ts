@@ -1,4 +1,6 @@
 import { expect, test } from '@jest/globals'
+import { bundleOf } from '../../api/index.ts'
+import { filesOf } from '../../runtime/registry/registry.fixture.ts'
 import { NAMESPACE, TestUnit } from './unit.fixture.ts'
 
 const NAME = { namespace: NAMESPACE, name: 'main' }
@@ -34,4 +36,23 @@ test('an AgentRuntime that declares nothing but its pods comes to rest', async (
   })
   await world.quiet()
   expect(world.pods[0]?.registry.state().complete).toBe(true)
+})
+
+test('a bundle that is mended by what the pods serve already is news to everything that uses it', async () => {
+  const world = new TestUnit(1)
+  world.runtime({ bundles: [{ name: 'files', configMap: 'files' }] })
+  world.agent('a')
+  const good = { 'a.prompt.md': 'good' }
+  const bad = { 'a.prompt.md': 'bad' }
+  world.configMap('files', good)
+  await world.quiet()
+  world.pods[0]?.refused.add(bundleOf('files', filesOf(bad)).hash)
+  world.configMap('files', bad)
+  await world.quiet()
+  expect([...world.unit.view.verdicts.keys()]).toEqual(['bundle/files'])
+  world.touched.length = 0
+  world.configMap('files', good)
+  await world.quiet()
+  expect([...world.unit.view.verdicts.keys()]).toEqual([])
+  expect(world.touched).toContain('all')
 })

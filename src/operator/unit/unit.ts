@@ -14,7 +14,7 @@ import { accessOf } from './access.ts'
 import { Acknowledged } from './acknowledged.ts'
 import { Checks } from './checks.ts'
 import { createGatherer, declaredIn, desiredRevision, type InputSources, type Inputs } from './inputs.ts'
-import { isSameList, Placement } from './placement.ts'
+import { Placement } from './placement.ts'
 import { type PodEntry, Pods, type PodsDeps, viewOf } from './pods.ts'
 import {
   activatePod,
@@ -29,6 +29,7 @@ import {
   releaseAll,
   releaseClaim,
 } from './round.ts'
+import { isSameList } from './same-list.ts'
 import { Settling } from './settling.ts'
 
 export type UnitEvent = {
@@ -178,7 +179,8 @@ export class RuntimeUnit {
     this.#view = undefined
     if (isContext) this.#checks.clear()
     this.#checks.keepOnly((unit) => desiredRevision(unit, inputs))
-    if (isContext) this.#deps.touch('all')
+    // What uses a bundle is known to the pods, who may have nothing to say to it: they may serve it already.
+    if (isContext || [...items].some((unit) => unit.startsWith('bundle/'))) this.#deps.touch('all')
     else if (items.size > 0) this.#deps.touch(items)
     return inputs
   }
@@ -200,12 +202,7 @@ export class RuntimeUnit {
     if (!isOther && !isFirst) return true
     this.#view = undefined
     if (before?.message !== this.#access?.message && this.#access)
-      this.#deps.record(SETTINGS_ID, {
-        type: 'Warning',
-        reason: this.#access.reason,
-        action: 'Connect',
-        note: this.#access.message,
-      })
+      this.#warn('Connect', this.#access.reason, this.#access.message)
     this.#deps.touch('all')
     return true
   }
@@ -248,6 +245,8 @@ export class RuntimeUnit {
 
   /** @returns whether something was refused */
   async #check(desired: Desired): Promise<boolean> {
+    // One of them may refuse it.
+    if (this.#pods.awaitedMs > 0) return false
     const deps = { clock: this.#deps.clock, signal: this.#signal }
     const refused = await this.#checks.ask(
       this.#free(desired),
@@ -314,8 +313,9 @@ export class RuntimeUnit {
       entry.isInSync = true
       // What it failed at was done all the same, or is wanted no more.
       entry.fault = undefined
-    } else if (rest !== undefined && !this.#checks.mayActivate(state, rest)) this.#deps.wake()
-    else if (rest !== undefined) {
+    } else if (rest !== undefined && !this.#checks.mayActivate(state, rest)) {
+      if (this.#pods.awaitedMs === 0) this.#deps.wake()
+    } else if (rest !== undefined) {
       if (entry.isInSync && !isEmpty(rest)) metrics.driftRepaired()
       entry.isInSync = false
       this.#announceTakeovers(state, rest)
@@ -326,12 +326,11 @@ export class RuntimeUnit {
   #block(entry: PodEntry, problem: Problem): void {
     if (entry.fault?.problem.reason === problem.reason) return
     entry.fault = { problem, attempts: 0, retryAt: 0 }
-    this.#deps.record(SETTINGS_ID, {
-      type: 'Warning',
-      reason: problem.reason,
-      action: 'Sync',
-      note: `pod ${entry.name}: ${problem.message}`,
-    })
+    this.#warn('Sync', problem.reason, `pod ${entry.name}: ${problem.message}`)
+  }
+
+  #warn(action: string, reason: string, note: string): void {
+    this.#deps.record(SETTINGS_ID, { type: 'Warning', reason, action, note })
   }
 
   /** A fault is told of when it comes and when it goes, whatever else a pod says meanwhile. */
@@ -396,7 +395,9 @@ export class RuntimeUnit {
     this.#tellFaults()
     const now = this.#deps.clock.monotonic()
     if (this.#desired?.isWhole === false) return { type: 'requeue', afterMs: WHOLE_AGAIN_MS }
-    const times = this.#pods.entries.flatMap(({ fault }) => (fault && fault.retryAt > now ? [fault.retryAt - now] : []))
+    const { entries, awaitedMs } = this.#pods
+    const times = entries.flatMap(({ fault }) => (fault && fault.retryAt > now ? [fault.retryAt - now] : []))
+    if (awaitedMs > 0) times.push(awaitedMs)
     return times.length === 0 ? { type: 'settled' } : { type: 'requeue', afterMs: Math.min(...times) }
   }
 }

@@ -25,6 +25,8 @@ export interface Catalogue {
   get(kind: Kind, name: ObjectName): Declared | undefined
   /** What is declared for an AgentRuntime, itself included. */
   of(runtime: ObjectName): Iterable<Declared>
+  /** What is being deleted in a namespace. */
+  leaving(namespace: string | undefined): Iterable<Declared>
   /** Changes whenever what `of` yields means something else to a runtime. */
   version(runtime: ObjectName): number
   /** Names of the AgentRuntimes of a namespace that something names, whether they exist or not. */
@@ -35,6 +37,8 @@ export function createCatalogue(): Catalogue {
   const all = new Map<string, Declared>()
   /** By namespace, then by AgentRuntime, then by key. */
   const byRuntime = new Map<string, Map<string, Map<string, Declared>>>()
+  /** By namespace, then by key. */
+  const leaving = new Map<string, Map<string, Declared>>()
 
   const versions = new Map<string, number>()
   let lastVersion = 0
@@ -66,6 +70,14 @@ export function createCatalogue(): Catalogue {
     group.delete(keyOfEntry(entry))
     if (group.size === 0) byRuntime.get(namespace)?.delete(entry.runtime)
     if (byRuntime.get(namespace)?.size === 0) byRuntime.delete(namespace)
+    leaving.get(namespace)?.delete(keyOfEntry(entry))
+    if (leaving.get(namespace)?.size === 0) leaving.delete(namespace)
+  }
+  const insert = (declared: Declared): void => {
+    const { object, entry } = declared
+    const { namespace = '' } = object.metadata
+    if (!isLeaving(object)) groupOf(object, entry.runtime).set(keyOfEntry(entry), declared)
+    else leaving.set(namespace, (leaving.get(namespace) ?? new Map()).set(keyOfEntry(entry), declared))
   }
 
   return {
@@ -74,9 +86,9 @@ export function createCatalogue(): Catalogue {
       const entry = known && isSameVersion(known.object, object) ? known.entry : compileObject(object)
       if (entry === undefined) return undefined
       const declared = { object, entry, isGuarded: hasFinalizer(object) }
-      if (known) drop(known)
+      if (known && !isSamePlace(known, declared)) drop(known)
       all.set(keyOfEntry(entry), declared)
-      if (!isLeaving(object)) groupOf(object, entry.runtime).set(keyOfEntry(entry), declared)
+      insert(declared)
       if (known?.entry === entry && isAlike(known, declared)) return undefined
       return moved(object, ...new Set([entry.runtime, ...(known ? [known.entry.runtime] : [])]))
     },
@@ -90,6 +102,7 @@ export function createCatalogue(): Catalogue {
     },
     get: (kind, name) => all.get(declaredKey(kind, name)),
     of: ({ namespace = '', name }) => byRuntime.get(namespace)?.get(name)?.values() ?? [],
+    leaving: (namespace = '') => leaving.get(namespace)?.values() ?? [],
     version: (runtime) => versions.get(keyOfName(runtime)) ?? 0,
     named: (namespace) => byRuntime.get(namespace)?.keys() ?? [],
   }
@@ -100,6 +113,10 @@ export const isLeaving = ({ metadata }: KubeObject): boolean => metadata.deletio
 /** The API server raises `generation` with every change of the spec. */
 const isSameVersion = (a: KubeObject, b: KubeObject): boolean =>
   a.metadata.uid === b.metadata.uid && a.metadata.generation === b.metadata.generation
+
+/** Where it stands stays where it is in its order. */
+const isSamePlace = (a: Declared, b: Declared): boolean =>
+  a.entry.runtime === b.entry.runtime && isLeaving(a.object) === isLeaving(b.object)
 
 const isAlike = (a: Declared, b: Declared): boolean =>
   isLeaving(a.object) === isLeaving(b.object) && a.isGuarded === b.isGuarded

@@ -44,6 +44,14 @@ test('kinds that are not there are told with the command that brings them', () =
   expect(lines).toEqual([expect.stringContaining('midflight crds | kubectl apply --server-side -f -')])
 })
 
+test('a kind whose CustomResourceDefinition was created just now is no obstacle', () => {
+  const { lines, watch } = createLog()
+  watch('Agent', undefined)(failing('overloaded', 'storage is (re)initializing'))
+  expect(lines).toEqual([])
+  watch('Agent', undefined)(failing('overloaded', 'too many requests'))
+  expect(lines).toHaveLength(1)
+})
+
 test('what may not be read is told for each kind and namespace', () => {
   const { lines, watch } = createLog()
   for (const kind of ['Secret', 'ConfigMap'])

@@ -41,6 +41,7 @@ type Obstacle = { readonly key: string; readonly message: string; readonly cause
 function obstacleOf(state: WatchState, watch: string): Obstacle | undefined {
   if (state.type !== 'backingOff') return undefined
   const { type, message: cause } = state.failure
+  if (type === 'overloaded' && cause.includes(STARTING)) return undefined
   switch (type) {
     case 'absent':
       return { key: type, message: ABSENT, cause }
@@ -60,6 +61,8 @@ function obstacleOf(state: WatchState, watch: string): Obstacle | undefined {
   }
 }
 
+/** What an API server says of a kind in the first second after its CustomResourceDefinition came. */
+const STARTING = 'storage is (re)initializing'
 const ABSENT =
   'the API server does not know a kind of midflight.dev: install the CustomResourceDefinitions: midflight crds | kubectl apply --server-side -f -'
 const FORBIDDEN =

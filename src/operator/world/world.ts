@@ -18,6 +18,16 @@ import { RESOURCE_TYPES } from '../items/keys.ts'
 import { type Catalogue, type Change, createCatalogue } from './catalogue.ts'
 import type { WatchLog } from './watch-log.ts'
 
+/** An object that changed, or was there from the start. */
+export type Seen = {
+  readonly object: KubeObject
+  /** Absent where nothing changed that a runtime serves. */
+  readonly change: Change | undefined
+  readonly isInitial: boolean
+  /** It is what this process wrote. */
+  readonly isOwn: boolean
+}
+
 export type WorldOptions = {
   readonly client: KubeClient & WatchClient
   /** Empty: all of them. */
@@ -26,8 +36,7 @@ export type WorldOptions = {
   readonly log: Log
   readonly metrics: WatchMetrics
   readonly watchLog: WatchLog
-  /** An object changed, or was there from the start. `change` is absent where nothing changed that a runtime serves. */
-  readonly onObject: (object: KubeObject, change: Change | undefined, isInitial: boolean) => void
+  readonly onObject: (seen: Seen) => void
 }
 
 /** The objects of the four kinds as the API server has them, compiled. */
@@ -65,12 +74,13 @@ export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
 
   function shelf(kind: Kind, namespace: string | undefined): Shelf {
     const store = createStore({ log })
-    store.subscribe((event) => take(event))
-    return { store, kind, namespace, expectations: createExpectations({ cache: store, clock }) }
+    const expectations = createExpectations({ cache: store, clock })
+    store.subscribe((event) => take(event, expectations))
+    return { store, kind, namespace, expectations }
   }
-  function take({ type, object, isInitial }: StoreEvent): void {
+  function take({ type, object, isInitial }: StoreEvent, expectations: Expectations): void {
     const change = type === 'DELETED' ? catalogue.remove(object) : catalogue.put(object)
-    options.onObject(object, change, isInitial)
+    options.onObject({ object, change, isInitial, isOwn: expectations.shown(object) && type !== 'DELETED' })
   }
   const movedAt = new Map<Shelf, number>()
   const watches = shelves.map((each) => {

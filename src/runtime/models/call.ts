@@ -21,7 +21,7 @@ export type ModelCall<Event> = {
   readonly model: LoadedModel
   readonly options: LanguageModelV4CallOptions
   readonly signal: AbortSignal
-  /** When the run's time is up, in milliseconds since 1970. */
+  /** When the run's time is up, on the monotonic clock. */
   readonly deadline: number
   readonly policy: CallPolicy
   /** What is yielded for a delta. */
@@ -43,7 +43,7 @@ export async function* callModel<Event>(call: ModelCall<Event>): AsyncGenerator<
   for (let attempt = 1; ; attempt++) {
     const outcome = yield* attemptCall(call)
     if (outcome.type === 'answered') return outcome.turn
-    const left = { remainingMs: call.deadline - policy.clock.now(), random: policy.random() }
+    const left = { remainingMs: call.deadline - policy.clock.monotonic(), random: policy.random() }
     const plan = planRetry(outcome.failure, attempt, policy, left)
     if (plan.type === 'fail') {
       const message = `model "${model.spec.name}": ${plan.message}`

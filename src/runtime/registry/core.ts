@@ -216,7 +216,8 @@ function result(
   }
 }
 
-const disposeUnit = (unit: Served): void => {
+/** Gives up what was loaded and never served. */
+export const disposeUnit = (unit: Served): void => {
   if (unit.type === 'bundle') disposeTools(unit.bundle)
 }
 

@@ -78,9 +78,8 @@ export class EventLog {
   }
 
   #positionOf(id: string): number | undefined {
-    const [bootId, sequence] = id.split('/')
-    const position = Number(sequence)
-    const known = bootId === this.#bootId && Number.isSafeInteger(position) && position >= 0 && position <= this.#last
-    return known ? position : undefined
+    const [, bootId, digits] = /^(.+)\/(\d{1,15})$/s.exec(id) ?? []
+    const position = Number(digits)
+    return bootId === this.#bootId && position <= this.#last ? position : undefined
   }
 }

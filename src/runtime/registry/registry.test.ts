@@ -186,6 +186,8 @@ describe('apply', () => {
     await registry.apply(request({ bundles: { files: push(V3) } }))
     gate.resolve()
     expect((await slow).bundles.files).toMatchObject({ outcome: 'pending', error: { reason: 'Superseded' } })
+    const disposed = loader.loaded.map(({ hash, tools }) => [hash, tools instanceof FakeTools && tools.disposed])
+    expect(disposed).toContainEqual([push(V2).hash, 1])
     expect(registry.current.bundles.get('files')?.hash).toBe(push(V3).hash)
   })
 

@@ -19,7 +19,7 @@ import type { ModelLoader } from './arrivals/load-models.ts'
 import type { BundleLoader } from './arrivals/prepare.ts'
 import { Tickets } from './arrivals/tickets.ts'
 import { Chronicle } from './chronicle.ts'
-import { type Arrival, arrivalId, RegistryCore } from './core.ts'
+import { type Arrival, arrivalId, disposeUnit, RegistryCore } from './core.ts'
 import { createDynamicItems } from './dynamic.ts'
 import { EventLog } from './event-log.ts'
 import { admit, type Guard, released } from './plan/guard.ts'
@@ -266,11 +266,17 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     const prepared = await Promise.all(
       work.map(async ([id, prepare]) => {
         const ticket = this.#tickets.take(id)
-        return { id, ticket, arrival: await prepare() }
+        const serving = this.#core.unit(id)
+        return { id, ticket, serving, arrival: await prepare() }
       }),
     )
     const loaded = this.#now()
-    const newest = prepared.filter(({ id, ticket }) => this.#tickets.redeem(id, ticket))
+    const newest = prepared.filter(({ id, ticket, serving, arrival }) => {
+      const isNewest = this.#tickets.redeem(id, ticket)
+      // What served already was not loaded for this, and may be in use.
+      if (!isNewest && arrival.type === 'put' && arrival.unit !== serving) disposeUnit(arrival.unit)
+      return isNewest
+    })
     const ids = prepared.map(({ id }) => id)
     const results = this.#commit(
       newest.map(({ arrival }) => arrival),

@@ -241,6 +241,24 @@ describe('time', () => {
     expect(clock.running()).toBe(0)
   })
 
+  test('what a tool took is not what the wall clock was set to meanwhile', async () => {
+    const clock = createVirtualClock()
+    const late = {
+      execute: () => {
+        clock.advance(250)
+        clock.jump(-3_600_000)
+        return null
+      },
+    }
+    const events = await run({
+      model: turns({ calls: [{ tool: 'late' }] }, 'Done'),
+      agent: { tools: ['late'] },
+      bundles: { b: { tools: { late } } },
+      clock,
+    })
+    expect(events.find(({ type }) => type === 'toolCompleted')).toMatchObject({ durationMs: 250 })
+  })
+
   test('a run has as long as its limits give it', async () => {
     const clock = createVirtualClock()
     const agent = { limits: { timeoutSeconds: 9 } }

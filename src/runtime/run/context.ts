@@ -31,7 +31,7 @@ export type RunContext = {
   readonly message: string
   /** Aborts with a ProblemError: RunCancelled, or RunTimeout. */
   readonly signal: AbortSignal
-  /** When its time is up, in milliseconds since 1970. */
+  /** When its time is up, on the monotonic clock. */
   readonly deadline: number
   readonly usage: UsageMeter
   /** Only the run that was asked for continues a conversation. */

@@ -27,7 +27,7 @@ export async function* lifecycle(context: RunContext, options: LifecycleOptions)
   const link = linkedTo(context.signal)
   const limitMs = options.timeoutSeconds === undefined ? undefined : options.timeoutSeconds * 1000
   const timer = limitMs === undefined ? undefined : clock.timer(limitMs, () => link.abort(timedOut(options, run.name)))
-  const deadline = Math.min(context.deadline, limitMs === undefined ? Infinity : clock.now() + limitMs)
+  const deadline = Math.min(context.deadline, limitMs === undefined ? Infinity : clock.monotonic() + limitMs)
   try {
     yield { run, at: clock.now(), type: 'started', ...modelView(options.model) }
     link.signal.throwIfAborted()

@@ -1,4 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
+import { createVirtualClock } from '../../clock.fixture.ts'
+import type { Clock } from '../../clock.ts'
 import { type TestModel, type TestTurn, testModel, turns } from '../models/model.fixture.ts'
 import { createMemorySessions, type SessionStore } from '../storage/index.ts'
 import type { RunEvent } from './events.ts'
@@ -9,7 +11,7 @@ import { eventsOf, makeSnapshot, makeSource, type SnapshotInput, told } from './
 function setup(
   model: TestModel,
   input: SnapshotInput = {},
-  options: { observer?: RunObserver; sessions?: SessionStore } = {},
+  options: { observer?: RunObserver; sessions?: SessionStore; clock?: Clock } = {},
 ) {
   const source = makeSource(makeSnapshot({ agents: { support: {}, other: {} }, models: { default: model }, ...input }))
   const sessions = options.sessions ?? createMemorySessions()
@@ -244,6 +246,23 @@ describe('a session', () => {
     const events = await eventsOf(runs.start(request()).events)
     expect(events.at(-1)).toMatchObject({ type: 'failed', error: { message: 'disk full' } })
   })
+})
+
+test('an observer is told how long a run took, whatever the wall clock is set to meanwhile', async () => {
+  const clock = createVirtualClock()
+  const took: number[] = []
+  const observer: RunObserver = {
+    started: () => {
+      clock.advance(40)
+      clock.jump(-3_600_000)
+    },
+    ended: (_run, _status, ms) => took.push(ms),
+    tokens: () => clock.advance(2),
+    toolCall: () => undefined,
+  }
+  const { runs } = setup(turns('done'), {}, { observer, clock })
+  await runs.start(request()).ended
+  expect(took).toEqual([42])
 })
 
 test('an observer is told of every run, model call and tool call, nested ones included', async () => {

@@ -109,7 +109,8 @@ async function drive(
   events: EventBuffer<RunEvent>,
   observer: RunObserver | undefined,
 ): Promise<void> {
-  const observe = observer === undefined ? undefined : observing(observer)
+  const { clock } = context.env.policy
+  const observe = observer === undefined ? undefined : observing(observer, clock)
   const take = (event: RunEvent): void => {
     observe?.(event)
     events.push(event)
@@ -121,7 +122,6 @@ async function drive(
       take(event)
     }
   } catch (error) {
-    const { clock } = context.env.policy
     if (open) take({ run: context.subject, at: clock.now(), type: 'failed', error: problemOf(error, 'ModelFailed') })
   }
 }
@@ -131,19 +131,20 @@ function endOf({ type }: RunEvent): RunStatus | undefined {
 }
 
 /** Turns events into what an observer is told of. */
-function observing(observer: RunObserver): (event: RunEvent) => void {
+function observing(observer: RunObserver, clock: Clock): (event: RunEvent) => void {
   const startedAt = new Map<string, number>()
-  const end = (run: RunSubject, status: RunStatus, at: number): void => {
-    observer.ended(run, status, at - (startedAt.get(run.runId) ?? at))
+  const end = (run: RunSubject, status: RunStatus): void => {
+    const now = clock.monotonic()
+    observer.ended(run, status, now - (startedAt.get(run.runId) ?? now))
     startedAt.delete(run.runId)
   }
   return (event) => {
     const status = endOf(event)
-    if (status !== undefined) end(event.run, status, event.at)
+    if (status !== undefined) end(event.run, status)
     else if (event.type === 'toolCompleted') observer.toolCall(event.run, event.call.tool, 'ok')
     else if (event.type === 'toolFailed') observer.toolCall(event.run, event.call.tool, event.error.reason)
     else if (event.type === 'started') {
-      startedAt.set(event.run.runId, event.at)
+      startedAt.set(event.run.runId, clock.monotonic())
       observer.started(event.run)
     }
   }

@@ -107,8 +107,9 @@ export async function* makeCall(
   const { clock } = env.policy
   const args = parseArguments(asked.input)
   const call: ToolCallView = { id: asked.toolCallId, tool: asked.toolName, arguments: args ?? {} }
-  const begun = clock.now()
-  yield { run, at: begun, type: 'toolStarted', call }
+  const begun = clock.monotonic()
+  const ended = () => ({ at: clock.now(), durationMs: clock.monotonic() - begun })
+  yield { run, at: clock.now(), type: 'toolStarted', call }
   try {
     const tool = tools.get(asked.toolName)
     if (tool === undefined) throw unknownTool(asked.toolName, tools)
@@ -117,13 +118,11 @@ export async function* makeCall(
       tool.type === 'tool'
         ? await tool.call(context, args)
         : (yield* tool.start(context, messageIn(args, tool.name))).content
-    const at = clock.now()
-    yield { run, at, type: 'toolCompleted', call, result, durationMs: at - begun }
+    yield { run, ...ended(), type: 'toolCompleted', call, result }
     return { call, type: 'returned', result }
   } catch (thrown) {
     const error = failureIn(context, thrown, 'ToolFailed')
-    const at = clock.now()
-    yield { run, at, type: 'toolFailed', call, error, durationMs: at - begun }
+    yield { run, ...ended(), type: 'toolFailed', call, error }
     return { call, type: 'failed', error }
   }
 }

@@ -162,10 +162,13 @@ function throwFirst(path: string, errors: readonly OxcError[], parsed: string, l
   throw invalidSyntax(path, `${error.message}${hint}`, locate === undefined ? position : locate()(position))
 }
 
-/** oxc counts bytes of UTF-8. Of several labels the last is the place to change. */
+/**
+ * oxc counts bytes of UTF-8. Of several labels the last is the place to change, but for the one that shows which bracket
+ * is not closed.
+ */
 const offsetOf = (parsed: string, { labels }: OxcError): number =>
   Buffer.from(parsed)
-    .subarray(0, labels.at(-1)?.start ?? 0)
+    .subarray(0, labels.findLast(({ message }) => message !== 'Opened here')?.start ?? 0)
     .toString().length
 
 const invalidSyntax = (path: string, message: string, position?: Position, cause?: unknown): ProblemError =>

@@ -124,6 +124,11 @@ describe('a bundle is refused', () => {
       { reason: 'InvalidSyntax', file, line: 6, column: 21 },
     ],
     [
+      'a comma that is missing, told of where it is missing',
+      { [file]: 'export default {\n  a: 1\n  b: 2\n}' },
+      { reason: 'InvalidSyntax', file, line: 3, column: 3 },
+    ],
+    [
       'a syntax error in a file it imports',
       { [file]: `import '../lib/x.ts'`, 'lib/x.ts': '\nlet' },
       { reason: 'InvalidSyntax', file: 'lib/x.ts', line: 2 },

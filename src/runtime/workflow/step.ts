@@ -29,7 +29,7 @@ export async function* runStep(stepRun: StepRun): AsyncGenerator<RunEvent, StepE
   const link = linkedTo(signal)
   const limitMs = step.timeoutSeconds * 1000
   const timer = clock.timer(limitMs, () => link.abort(timedOut(step)))
-  const deadline = Math.min(workflow.deadline, clock.now() + limitMs)
+  const deadline = Math.min(workflow.deadline, clock.monotonic() + limitMs)
   try {
     link.signal.throwIfAborted()
     if (step.when !== undefined && evaluate(step.when, scope) !== true) {

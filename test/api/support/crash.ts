@@ -19,7 +19,6 @@ export interface Line {
   /** How many boundaries the operator has passed since it was armed; 0 when it is not. */
   readonly passed: number
   readonly isDead: boolean
-  debug(): string
   /** A fresh operator, which is not armed. The one before it must be dead. */
   start(cluster: Cluster): Promise<void>
   /** Boundary `at` from now on kills the operator; none does when absent. */
@@ -97,7 +96,6 @@ export function createLine(): Line {
     arm: (at = -1) => {
       fuse = { count: 0, at }
     },
-    debug: () => `dead ${deadFence} last ${lastFence}\n${living?.operator.logged().slice(-3000)}\n${living?.gateway.requests.slice(-30).map((r) => `${r.method} ${r.path}`).join('\n')}\n${done.slice(-4).map((d) => JSON.stringify({ ...d.request, items: Object.keys(d.request.items) }).slice(0, 400)).join('\n')}\n`,
     kill,
     hold: (plural) => living?.gateway.hold(plural),
     release: (plural) => living?.gateway.release(plural),

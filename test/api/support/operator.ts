@@ -70,7 +70,7 @@ export const SCRIPTED = { name: 'default', provider: 'scripted', script: [{ matc
 export async function adopt(
   cluster: Cluster,
   namespace: string,
-  runtimes: readonly PodRuntime[],
+  runtimes: readonly Pick<PodRuntime, 'host' | 'managementPort'>[],
   { name = 'default', spec = {}, labels = { app: 'runtime' } }: AdoptOptions = {},
 ): Promise<void> {
   await cluster.makeNamespace(namespace)

@@ -7,6 +7,8 @@ type Entry = {
   readonly channels: ChannelState
   readonly pushed?: BundleFiles | undefined
   readonly mounted?: BundleFiles | undefined
+  /** What was last handed out, and what waited then. */
+  readonly taken?: string
 }
 
 /**
@@ -16,8 +18,6 @@ type Entry = {
 export class BundleIntake {
   readonly #serving: (name: string) => BundleFiles | undefined
   readonly #entries = new Map<string, Entry>()
-  /** What was last handed out for each bundle, and what waited then. */
-  readonly #taken = new Map<string, string>()
   #pins: ReadonlyMap<string, string> = new Map()
 
   /** @param serving the files that serve under a name */
@@ -55,19 +55,19 @@ export class BundleIntake {
 
   forget(name: string): void {
     this.#entries.delete(name)
-    this.#taken.delete(name)
   }
 
   /** The files that should serve now. */
   take(name: string, now: number): BundleFiles | undefined {
     const decision = this.#decide(name, now)
-    this.#taken.set(name, keyOf(decision))
+    const entry = this.#entries.get(name)
+    if (entry !== undefined) this.#entries.set(name, { ...entry, taken: keyOf(decision) })
     return this.#sources(name).find(({ hash }) => hash === decision.serve)
   }
 
   /** Bundles for which time alone has changed what should serve or what waits. */
   due(now: number): string[] {
-    return [...this.#entries.keys()].filter((name) => keyOf(this.#decide(name, now)) !== this.#taken.get(name))
+    return [...this.#entries].flatMap(([name, { taken }]) => (keyOf(this.#decide(name, now)) === taken ? [] : [name]))
   }
 
   names(): string[] {

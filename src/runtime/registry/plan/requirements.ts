@@ -60,7 +60,7 @@ const model = (name: string): Requirement => ({
 
 const tool = (name: string, path: string): Requirement => ({
   ref: toolRef(name),
-  missing: missing('ToolNotFound', path, `no bundle of the runtime has a tool "${name}"`),
+  missing: missing('ToolNotFound', path, `no bundle of the runtime has a tool "${name}"; add its file to one of them`),
 })
 
 const prompt = (reference: PromptReference): Requirement => {
