@@ -79,6 +79,18 @@ describe('midflight conformance against midflight runtime', () => {
   )
 
   test(
+    'says that the token is refused',
+    async () => {
+      const { url } = await startRuntime()
+      const other = join(folder, 'other')
+      await writeFile(other, 'another token')
+      const { code, stderr } = await runHere(['conformance', '--url', url, '--token-file', other])
+      expect([code, stderr]).toEqual([1, expect.stringContaining('the token is refused (HTTP 401)')])
+    },
+    TIMEOUT,
+  )
+
+  test(
     'refuses a runtime that is claimed or holds items, unless forced',
     async () => {
       const { url } = await startRuntime()

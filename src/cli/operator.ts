@@ -67,7 +67,7 @@ async function findCluster({ kubeconfig, context }: OperatorConfig, environment:
     const { namespace, ...cluster } = await kubeconfigConfig({ file, ...(context === undefined ? {} : { context }) })
     return { cluster, namespace }
   } catch (error) {
-    if (isApiError(error)) throw new UsageError(`--kubeconfig ${file}: ${error.message}`)
+    if (isApiError(error)) throw new UsageError(`--kubeconfig ${error.message}`)
     throw error
   }
 }

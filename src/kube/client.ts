@@ -53,7 +53,7 @@ export interface KubeClient {
   /** Undefined when there is none. */
   get(type: ResourceType, name: ObjectName, signal: AbortSignal): Promise<KubeObject | undefined>
   /** All objects of one moment, in pages of 500, or smaller where the objects are large. */
-  list(type: ResourceType, options: Selection & { readonly limit?: number }, signal: AbortSignal): Promise<ObjectList>
+  list(type: ResourceType, options: Selection, signal: AbortSignal): Promise<ObjectList>
   /** Never sent again once the server may have seen it: a name of its own makes the second one a 409. */
   create(type: ResourceType, object: object, signal: AbortSignal): Promise<KubeObject>
   patch(
@@ -178,7 +178,7 @@ const selectors = ({ labelSelector, fieldSelector }: Selection): Record<string, 
   ...(fieldSelector === undefined ? {} : { fieldSelector }),
 })
 
-type Listing = Selection & { readonly type: ResourceType; readonly limit?: number }
+type Listing = Selection & { readonly type: ResourceType }
 
 /** A `continue` token expires after some minutes: then the list starts again, once. */
 async function listPages(transport: Transport, listing: Listing, signal: AbortSignal): Promise<ObjectList> {
@@ -192,7 +192,7 @@ async function listPages(transport: Transport, listing: Listing, signal: AbortSi
 
 async function readPages(transport: Transport, listing: Listing, signal: AbortSignal): Promise<ObjectList> {
   const items: KubeObject[] = []
-  let limit = listing.limit ?? PAGE_SIZE
+  let limit = PAGE_SIZE
   let token = ''
   for (;;) {
     try {

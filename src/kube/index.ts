@@ -11,9 +11,7 @@ export { createExpectations, type Expectations, type ExpectationsOptions } from 
 export {
   type FinalizerChange,
   type FinalizerClient,
-  type FinalizerPlan,
   type FinalizerResult,
-  planFinalizer,
   writeFinalizer,
 } from './finalizer.ts'
 export type { LeaseClient, LeaseName } from './lease/calls.ts'
@@ -44,16 +42,15 @@ export {
 } from './queue/work-queue.ts'
 export type { Occurrence, Reporter } from './recorder/event.ts'
 export { createRecorder, type EventClient, type EventRecorder, type RecorderOptions } from './recorder/recorder.ts'
-export { compareResourceVersions, hasReached } from './resource-version.ts'
+export { hasReached } from './resource-version.ts'
 export {
   createStore,
   type ObjectCache,
   type Store,
   type StoreEvent,
   type StoreOptions,
-  withoutBookkeeping,
 } from './store.ts'
-export { microTime, timestamp } from './time.ts'
+export { timestamp } from './time.ts'
 export { type ClusterConfig, inClusterConfig, kubeconfigConfig, SERVICE_ACCOUNT_DIRECTORY } from './transport/config.ts'
 export { createTransport, type Transport } from './transport/transport.ts'
 export {

@@ -86,7 +86,7 @@ const LARGE_CALLS = 32
 const ITEM_TIMEOUT_MS = 60_000
 
 /** The Lease of the operators of these namespaces: others get another one. */
-export function leaseNameOf(namespaces: readonly string[], leaseNamespace: string): LeaseName {
+function leaseNameOf(namespaces: readonly string[], leaseNamespace: string): LeaseName {
   const hash = createHash('sha256')
     .update([...namespaces].sort().join(','))
     .digest('hex')
@@ -337,15 +337,12 @@ function recordAndLog(recorder: EventRecorder, log: Log): RecordEvent {
 /** May write, as far as it knows. */
 type Writer = { readonly fence: number; isHeld(): boolean }
 
-/** A client that writes only while this process may. */
-function guarded<C extends KubeClient>(client: C, { isHeld }: Pick<Writer, 'isHeld'>): KubeClient {
+/** What writes, only while this process may. */
+function guarded(client: KubeClient, { isHeld }: Pick<Writer, 'isHeld'>): Pick<KubeClient, 'create' | 'patch'> {
   const check = (): void => {
     if (!isHeld()) throw new LeaseLost('Expired', 'the lease was not renewed in time: another operator may lead')
   }
   return {
-    get: (...args) => client.get(...args),
-    list: (...args) => client.list(...args),
-    request: (...args) => client.request(...args),
     create: async (...args) => {
       check()
       return client.create(...args)
@@ -353,10 +350,6 @@ function guarded<C extends KubeClient>(client: C, { isHeld }: Pick<Writer, 'isHe
     patch: async (...args) => {
       check()
       return client.patch(...args)
-    },
-    delete: async (...args) => {
-      check()
-      return client.delete(...args)
     },
   }
 }

@@ -75,7 +75,7 @@ describeCluster('access to what an AgentRuntime names', () => {
       expect(scene.runtimes.map(({ runtime }) => runtime.registry.state().bootId)).toEqual(bootIds)
     })
 
-    test('are nowhere in what the operator and the runtimes log, count, tell or answer', async () => {
+    test('invariant 7: are nowhere in what the operator and the runtimes log, count, tell or answer', async () => {
       const paths = ['/apis/midflight.dev/v1alpha1/agents', '/apis/midflight.dev/v1alpha1/agentruntimes']
       const answers = await Promise.all(
         [...paths, '/apis/events.k8s.io/v1/events'].map((path) => cluster().call('GET', path)),

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterEach, beforeAll, expect, test } from '@jest/globals'
 import { type Cli, startCli } from '../../src/cli/cli.fixture.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
+import { resource } from './support/operator.ts'
 
 const SYSTEM = 'midflight-system'
 const ACCOUNT = `system:serviceaccount:${SYSTEM}:midflight-operator`
@@ -85,5 +86,29 @@ describeCluster('midflight operator on a real API server', () => {
       'jsonpath={.items[0].spec.holderIdentity}',
     ])
     expect(lease).toBe('')
+  })
+
+  test('tells in its log what it tells by Events, and of which object', async () => {
+    await cluster().installCrds()
+    const { cli, isReady } = await start(cluster().kubeconfig(), '--leader-election', 'false')
+    await isReady()
+    const adopt = {
+      selector: { matchLabels: { app: 'agents' } },
+      tokenSecretRef: { name: 'management', key: 'token' },
+    }
+    await cluster().apply(resource('AgentRuntime', 'default', 'main', { adopt }))
+    await until('it says so', () => cli.stderr().includes('"reason":"SecretNotFound"'))
+    const line =
+      cli
+        .stderr()
+        .split('\n')
+        .find((each) => each.includes('"reason":"SecretNotFound"')) ?? ''
+    expect(JSON.parse(line)).toMatchObject({
+      level: 'warn',
+      kind: 'AgentRuntime',
+      namespace: 'default',
+      name: 'main',
+      message: expect.stringContaining('spec.adopt.tokenSecretRef: Secret "management" with key "token"'),
+    })
   })
 })

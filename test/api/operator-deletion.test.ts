@@ -139,35 +139,30 @@ describeCluster('what is deleted, with a controller manager', () => {
   }, 90_000)
 
   test.each(['Background', 'Foreground', 'Orphan'])(
-    'fault 15: goes with what it owns by a %s deletion',
+    'fault 15: goes by %s propagation, and so does what it owns, or it stays',
     async (propagationPolicy) => {
-      const [owner, owned] = [`owner-${propagationPolicy}`, `owned-${propagationPolicy}`].map((each) =>
-        each.toLowerCase(),
-      )
-      await declare(owner ?? '')
-      await served(owner ?? '')
-      const uid = (await find('agents', owner ?? ''))?.metadata.uid
-      const reference = {
-        apiVersion: 'midflight.dev/v1alpha1',
-        kind: 'Agent',
-        name: owner,
-        uid,
-        blockOwnerDeletion: true,
-      }
-      const metadata = { namespace: 'demo', name: owned, ownerReferences: [reference] }
-      await cluster().apply({ ...resource('Agent', 'demo', owned ?? '', { instructions: 'one' }), metadata } as never)
-      await served(owned ?? '')
-      await remove('agents', owner ?? '', { propagationPolicy })
-      await gone('agents', owner ?? '')
-      if (propagationPolicy === 'Orphan') {
-        expect((await find('agents', owned ?? ''))?.metadata.deletionTimestamp).toBeUndefined()
-        await remove('agents', owned ?? '')
-      }
+      const [owner, owned] = [`owner-${propagationPolicy.toLowerCase()}`, `owned-${propagationPolicy.toLowerCase()}`]
+      await declare(owner)
+      await served(owner)
+      const { metadata } = await cluster().call<KubeObject>('GET', pathOf('agents', owner))
+      await declare(owned)
+      const reference = { apiVersion: 'midflight.dev/v1alpha1', kind: 'Agent', name: owner, uid: metadata.uid }
+      const ownerReferences = [{ ...reference, blockOwnerDeletion: true }]
+      await cluster().call('PATCH', pathOf('agents', owned), { metadata: { ownerReferences } })
+      await served(owned)
+      await remove('agents', owner, { propagationPolicy })
       // The garbage collector looks for new kinds twice a minute.
-      await gone('agents', owned ?? '', LONG_MS)
-      expect(serving(owner ?? '')).toEqual([undefined, undefined])
-      expect(serving(owned ?? '')).toEqual([undefined, undefined])
+      await gone('agents', owner, LONG_MS)
+      if (propagationPolicy === 'Orphan') {
+        expect((await find('agents', owned))?.metadata.deletionTimestamp).toBeUndefined()
+        expect(serving(owned)).toEqual(['one', 'one'])
+        await remove('agents', owned)
+      }
+      await gone('agents', owned, LONG_MS)
+      expect(serving(owner)).toEqual([undefined, undefined])
+      expect(serving(owned)).toEqual([undefined, undefined])
     },
+    100_000,
   )
 
   test('fault 15: of a whole kind goes with its definition, and comes with it again; other kinds go on meanwhile', async () => {

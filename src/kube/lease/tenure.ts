@@ -24,7 +24,7 @@ export class Tenure {
   readonly fence: number
   readonly #options: TenureOptions
   readonly #end = new AbortController()
-  readonly #deadline: Timer
+  readonly #deadline: Pick<Timer, 'cancel'>
   #state: 'held' | 'released' | 'lost' = 'held'
   #record: LeaseRecord
   #renewedAt: number
@@ -115,7 +115,7 @@ export class Tenure {
   }
 
   /** Looks again when the deadline of the last known renewal has passed: there may have been a later one. */
-  #watchDeadline(): Timer {
+  #watchDeadline(): Pick<Timer, 'cancel'> {
     const { clock, renewDeadlineMs } = this.#options
     let timer: Timer
     const look = () => {
@@ -126,7 +126,7 @@ export class Tenure {
       timer = clock.timer(Math.max(1, Math.ceil(ms)), look)
     }
     set()
-    return { refresh: () => timer.refresh(), cancel: () => timer.cancel() }
+    return { cancel: () => timer.cancel() }
   }
 
   #lose(reason: LossReason, message: string): void {

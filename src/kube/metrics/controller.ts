@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
-export const RECONCILE_RESULTS = ['success', 'error', 'requeue', 'requeue_after'] as const
+const RECONCILE_RESULTS = ['success', 'error', 'requeue', 'requeue_after'] as const
 export type ReconcileResult = (typeof RECONCILE_RESULTS)[number]
 
 /** What one controller reports. Recorders never throw. */

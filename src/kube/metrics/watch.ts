@@ -1,11 +1,11 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { FailureType } from '../watch/state.ts'
 
-export const EVENT_TYPES = ['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR'] as const
+const EVENT_TYPES = ['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR'] as const
 export type EventType = (typeof EVENT_TYPES)[number]
 
 /** Why everything was listed: the first time, because the server had forgotten the version, because the kind was gone. */
-export const RELIST_REASONS = ['start', 'expired', 'absent'] as const
+const RELIST_REASONS = ['start', 'expired', 'absent'] as const
 export type RelistReason = (typeof RELIST_REASONS)[number]
 
 const RESTART_REASONS: Readonly<Record<FailureType, true>> = {

@@ -1,15 +1,17 @@
 import { readFile } from 'node:fs/promises'
-import type { Clock } from '../../clock.ts'
+import { abandonOnAbort, type Clock } from '../../clock.ts'
 import { ApiError } from '../types.ts'
 import type { Access, ClusterConfig, Credentials } from './config.ts'
 
 /** client-go's period too: a kubelet replaces a token well before it expires. */
 const MAX_AGE_MS = 60_000
+/** As long as a request may take: a plugin may have to ask somebody. */
+const READ_MS = 30_000
 
 export interface AccessSource {
   /**
-   * What to ask the API server with now; at most 60 s old. When files are missing, empty or unreadable, the last good
-   * one is answered.
+   * What to ask the API server with now; at most 60 s old. When files are missing, empty or unreadable, or nothing comes
+   * within 30 s, the last good one is answered.
    * @param refused what the server answered 401 to: it is read again at once, unless another request did so already
    * @throws ApiError `CredentialsUnavailable` as long as there has never been a good one
    */
@@ -23,7 +25,7 @@ export function createAccess(config: ClusterConfig, clock: Clock): AccessSource 
 
   const readAgain = async (fresh: boolean): Promise<Access> => {
     try {
-      const access = merge(await readAuthority(config.ca), await readCredentials(config.credentials, fresh))
+      const access = await withinTime(readAll(config, fresh), clock)
       last = { access: last !== undefined && isSame(last.access, access) ? last.access : access, at: clock.monotonic() }
     } catch (error) {
       if (last === undefined) throw error
@@ -45,10 +47,21 @@ export function createAccess(config: ClusterConfig, clock: Clock): AccessSource 
   }
 }
 
-const merge = (ca: string | undefined, { tls, headers }: Access): Access => ({
-  tls: { ...(ca === undefined ? {} : { ca }), ...tls },
-  headers,
-})
+async function readAll({ ca: authority, credentials }: ClusterConfig, fresh: boolean): Promise<Access> {
+  const ca = await readAuthority(authority)
+  const { tls, headers } = await readCredentials(credentials, fresh)
+  return { tls: { ...(ca === undefined ? {} : { ca }), ...tls }, headers }
+}
+
+async function withinTime<T>(read: Promise<T>, clock: Clock): Promise<T> {
+  const late = new AbortController()
+  const timer = clock.timer(READ_MS, () => late.abort(unavailable(`no credentials came within ${READ_MS} ms`)))
+  try {
+    return await abandonOnAbort(read, late.signal)
+  } finally {
+    timer.cancel()
+  }
+}
 
 const isSame = (a: Access, b: Access): boolean => JSON.stringify(a) === JSON.stringify(b)
 

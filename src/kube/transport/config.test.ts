@@ -80,6 +80,12 @@ describe('a kubeconfig', () => {
     })
   })
 
+  test('may name a server without TLS, as `kubectl proxy` is', async () => {
+    const file = await write({ cluster: { server: 'http://127.0.0.1:8001' } })
+    expect((await kubeconfigConfig({ file })).server).toBe('http://127.0.0.1:8001')
+    expect((await read(file)).headers).toEqual({})
+  })
+
   test('asks a credential plugin once, and again when what it gave was refused', async () => {
     const calls = join(folder, 'calls')
     const plugin = join(folder, 'plugin.sh')

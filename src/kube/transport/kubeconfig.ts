@@ -43,6 +43,10 @@ async function parse(options: KubeconfigOptions): Promise<KubeConfig> {
     throw invalid(options, `has no context ${JSON.stringify(context)}; it has ${names.join(', ') || 'none'}`)
   }
   kubeconfig.setCurrentContext(context)
+  // A server without TLS, as `kubectl proxy` is, has nothing to verify; the library refuses it unless told so.
+  kubeconfig.clusters = kubeconfig.clusters.map((cluster) =>
+    cluster.server.startsWith('http://') ? { ...cluster, skipTLSVerify: true } : cluster,
+  )
   return kubeconfig
 }
 

@@ -182,6 +182,25 @@ describe('a request', () => {
 })
 
 describe('credentials', () => {
+  test('that do not come are not waited for, and asked for again', async () => {
+    const clock = createVirtualClock()
+    const answers = [Promise.withResolvers<never>().promise, Promise.resolve({ tls: {}, headers: {} })]
+    const ca = { tls: { ca: await readFile(fake.caFile ?? '', 'utf8') }, headers: {} }
+    const read = async () => ({ ...(await answers.shift()), ...ca })
+    const transport = transportOf({ credentials: { type: 'source', read } }, { clock })
+    const stop = new AbortController()
+    const stopped = transport.request(GET, stop.signal)
+    const streamed = transport.stream({ path: '/w' }, stop.signal)
+    stop.abort(new Error('enough'))
+    await expect(stopped).rejects.toThrow('enough')
+    await expect(streamed).rejects.toThrow('enough')
+    const late = transport.request(GET, running.signal)
+    clock.advance(30_000)
+    await expect(late).rejects.toMatchObject({ code: 0 })
+    fake.script('GET', '/x', json({}))
+    expect(await transport.request(GET, running.signal)).toBe('{}')
+  })
+
   const file = () => join(dirname(fake.caFile ?? ''), 'token')
   const authorizations = () => fake.requests.map(({ headers }) => headers.authorization)
 

@@ -1,4 +1,4 @@
-import { type Clock, sleep, systemClock } from '../../clock.ts'
+import { abandonOnAbort, type Clock, sleep, systemClock } from '../../clock.ts'
 import type { Method, RestMetrics } from '../metrics/rest.ts'
 import { isApiError } from '../types.ts'
 import { type AccessSource, createAccess } from './access.ts'
@@ -82,7 +82,7 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
       for (let attempt = 1; ; attempt++) {
         deadline.signal.throwIfAborted()
         try {
-          return await withAccess(access, send)
+          return await withAccess(access, deadline.signal, send)
         } catch (error) {
           if (deadline.signal.aborted || !isApiError(error)) throw error
           const delayMs = planRetry({ error, repeatable, attempt, leftMs: endsAt - clock.monotonic() }, random())
@@ -93,7 +93,7 @@ export function createTransport(config: ClusterConfig, options: TransportOptions
       }
     },
     stream: (request, signal) =>
-      withAccess(access, async (given) => {
+      withAccess(access, signal, async (given) => {
         const connections = connectionsFor(given)
         const headers = { ...request.headers, ...given.headers }
         const attempt = { method: 'GET', path: `${base}${request.path}`, headers, timeoutMs: TIMEOUT_MS } as const
@@ -132,13 +132,17 @@ function createConnector(
  * Once more with what the files and plugins hold now, when the server refused what they held before, or its
  * certificate was not trusted.
  */
-async function withAccess<T>(access: AccessSource, send: (access: Access) => Promise<T>): Promise<T> {
-  const given = await access.read()
+async function withAccess<T>(
+  access: AccessSource,
+  signal: AbortSignal,
+  send: (access: Access) => Promise<T>,
+): Promise<T> {
+  const given = await abandonOnAbort(access.read(), signal)
   try {
     return await send(given)
   } catch (error) {
     if (!isApiError(error) || !(error.code === 401 || error.reason === 'Untrusted')) throw error
-    const fresh = await access.read(given)
+    const fresh = await abandonOnAbort(access.read(given), signal)
     if (fresh === given) throw error
     return send(fresh)
   }

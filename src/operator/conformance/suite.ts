@@ -41,7 +41,8 @@ type SuiteOptions = {
 /**
  * Runs every check against a runtime, one after the other, and takes everything away again that it brought: its items
  * and bundles, the pins, the claim. The fence stays two higher.
- * @throws ProblemError Claimed when the runtime is in use, RuntimeUnreachable when it does not answer as one
+ * @throws ProblemError Claimed when the runtime is in use, Unauthorized when it refuses the token, RuntimeUnreachable
+ * when it does not answer as one
  */
 export async function* runConformance(client: EndpointClient, { force }: SuiteOptions): AsyncGenerator<CheckResult> {
   const session = await begin(client, force)
@@ -54,6 +55,7 @@ export async function* runConformance(client: EndpointClient, { force }: SuiteOp
 
 async function begin(client: EndpointClient, force: boolean): Promise<Session> {
   const session = new Session(client, { bootId: '', fence: 0, claim: PREFIX })
+  await mustBeLetIn(client)
   const state = await session.state().catch((error: unknown) => {
     throw new ProblemError(notARuntime(error))
   })
@@ -65,6 +67,16 @@ async function begin(client: EndpointClient, force: boolean): Promise<Session> {
   }
   session.writer = { bootId: state.bootId, fence: state.fence + 1, claim: state.claimedBy ?? PREFIX }
   return session
+}
+
+/** @throws ProblemError Unauthorized */
+async function mustBeLetIn(client: EndpointClient): Promise<void> {
+  const { status } = await client.call({ path: '/management/v1/state' }).catch((error: unknown) => {
+    throw new ProblemError(notARuntime(error))
+  })
+  if (status !== 401 && status !== 403) return
+  const message = `the token is refused (HTTP ${status}): give the one that the runtime was started with`
+  throw new ProblemError({ reason: 'Unauthorized', message })
 }
 
 function notARuntime(error: unknown): Problem {

@@ -101,6 +101,12 @@ export class Pods {
     return [...this.#entries.values()]
   }
 
+  /** Whether some pod is Ready and has been given everything. */
+  get isAnyCounted(): boolean {
+    for (const { isReady, isComplete } of this.#entries.values()) if (isReady && isComplete) return true
+    return false
+  }
+
   /** How long a pod that was found a moment ago may still take to tell its state, in milliseconds; 0: none is waited for. */
   get awaitedMs(): number {
     const now = this.#deps.clock.monotonic()

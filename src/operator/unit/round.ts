@@ -99,7 +99,10 @@ export function deadline({ clock, signal }: CallDeps, ms: number): Pick<Linked, 
   return { signal: linked.signal, release }
 }
 
-/** Asks a pod what would become of a difference, a call after the other. Undefined when it does not answer in time. */
+const isPaused = ({ fault }: PodEntry, clock: Clock): boolean =>
+  fault !== undefined && fault.retryAt > clock.monotonic()
+
+/** Asks a pod what would become of a difference, a call after the other. Undefined when it does not answer in time or has just failed. */
 export async function checkPod(
   entry: PodEntry,
   desired: Desired,
@@ -110,6 +113,8 @@ export async function checkPod(
   const { signal, release } = deadline(deps, CHECK_MS)
   try {
     if (entry.activation !== undefined) await abandonOnAbort(entry.activation, signal)
+    // What was waited for may have failed: then the pod has its pause like any that fails.
+    if (isPaused(entry, deps.clock)) return undefined
     for (const part of partsOf(whole)) {
       const response = await entry.connection.apply(requestOf(desired, part, 'check'), signal)
       answers.push({ pod: entry.name, response })

@@ -6,6 +6,15 @@ import { bundleUnit } from '../place/place.ts'
 import type { PodState } from '../ports.ts'
 import type { Inputs } from './inputs.ts'
 
+type Change = {
+  /** Those that changed. */
+  readonly items: ReadonlySet<ItemId>
+  /** Whether what all of them depend on did: settings, secrets. */
+  readonly isContext: boolean
+  /** Whether what many of them use did: that, or a bundle. Pods may serve it already, and then have nothing to say. */
+  readonly isShared: boolean
+}
+
 /** Remembers since when each item is to be what it is, and how long it takes until the pods show it. */
 export class Settling {
   readonly #clock: Clock
@@ -16,6 +25,8 @@ export class Settling {
   readonly #pending = new Set<string>()
   #context = ''
   #contextSince: number
+  /** Since when some pod counts; undefined while none does. */
+  #countedSince: number | undefined
 
   constructor(clock: Clock, metrics: Pick<OperatorMetrics, 'propagated'>) {
     this.#clock = clock
@@ -23,8 +34,8 @@ export class Settling {
     this.#contextSince = clock.monotonic()
   }
 
-  /** @returns the items that changed, and whether what all of them depend on did: settings, secrets, bundles */
-  take(inputs: Inputs): { readonly items: ReadonlySet<ItemId>; readonly isContext: boolean } {
+  /** What is wanted from now on. */
+  take(inputs: Inputs): Change {
     const now = this.#clock.monotonic()
     const wanted = revisionsOf(inputs)
     const items = new Set<ItemId>()
@@ -42,16 +53,22 @@ export class Settling {
     }
     const context = contextOf(inputs)
     const isContext = context !== this.#context
-    if (isContext || [...items].some(isBundle)) this.#contextSince = now
+    const isShared = isContext || [...items].some(isBundle)
+    if (isShared) this.#contextSince = now
     this.#context = context
-    return { items, isContext }
+    return { items, isContext, isShared }
   }
 
-  /** A sync begins when the object may be placed. */
+  /** Whether some pod counts. Where pods come back after there were none, the others follow within moments. */
+  counted(isAny: boolean): void {
+    this.#countedSince = isAny ? (this.#countedSince ?? this.#clock.monotonic()) : undefined
+  }
+
+  /** A sync begins when the object may be placed, and anew with the first pod that counts. */
   unsettledMs(id: ItemId): number {
     const wanted = this.#wanted.get(id)
     if (wanted?.revision === UNGUARDED) return 0
-    return this.#clock.monotonic() - Math.max(wanted?.since ?? 0, this.#contextSince)
+    return this.#clock.monotonic() - Math.max(wanted?.since ?? 0, this.#contextSince, this.#countedSince ?? 0)
   }
 
   /** False while one of these objects may soon be placed; one that does not get its finalizer holds nobody back. */

@@ -135,6 +135,8 @@ export class FakePod {
 export class FakeDependents implements Dependents {
   readonly wanted = new Map<string, readonly string[]>()
   isSynced = true
+  /** ConfigMaps with the labels that are asked for. */
+  selected: readonly string[] = []
   readonly #found = new Map<string, FoundObject | 'missing'>()
   #version = 0
 
@@ -160,7 +162,7 @@ export class FakeDependents implements Dependents {
     void this.wanted.set(owner.name, [...configMaps, ...secrets])
   configMap: Dependents['configMap'] = (_, name) => this.#view(`ConfigMap/${name}`)
   secret: Dependents['secret'] = (_, name) => this.#view(`Secret/${name}`)
-  labelled = () => []
+  labelled = () => [...this.selected]
   hasSynced = () => this.isSynced
 }
 

@@ -216,6 +216,8 @@ export class Scene {
     this.#operations += 1
     const revision = this.unit.revision(id)
     this.#declaredAt.set(`${id} ${revision}`, this.#operations)
+    // A pod on its way in is not asked.
+    for (const pod of this.#steadySince.keys()) if (!canTell(pod)) this.#steadySince.set(pod, this.#operations)
     if (!role.startsWith('bad on ')) return
     const name = role.slice('bad on '.length)
     this.#refusals.set(name, (this.#refusals.get(name) ?? new Set()).add(revision))
@@ -232,8 +234,8 @@ export class Scene {
   }
 
   #judge(pod: FakePod, { items }: ApplyRequest): void {
-    const { items: held, complete } = pod.registry.state()
-    const isNew = !complete || Object.keys(held).length <= 1
+    const { items: held } = pod.registry.state()
+    const isNew = !canTell(pod)
     for (const [id, { revision }] of Object.entries(items)) {
       const item = held[id]
       if (item?.owner === 'operator' && (item.candidate ?? item.active)?.revision === revision)
@@ -255,9 +257,7 @@ export class Scene {
     if (declaredAt === undefined || !this.#isDeclared(id, revision)) return undefined
     return this.unit.pods.find((pod) => {
       const since = this.#steadySince.get(pod)
-      const { complete, items } = pod.registry.state()
-      const canTell = complete && Object.keys(items).length > 1
-      return since !== undefined && since < declaredAt && canTell && pod.refused.has(revision)
+      return since !== undefined && since < declaredAt && canTell(pod) && pod.refused.has(revision)
     })
   }
 
@@ -265,4 +265,10 @@ export class Scene {
     this.#held.get(pod)?.resolve()
     this.#held.delete(pod)
   }
+}
+
+/** Whether something of the operator's serves on a pod, and it has been given the whole. */
+function canTell({ registry }: FakePod): boolean {
+  const { complete, items } = registry.state()
+  return complete && Object.keys(items).length > 1
 }

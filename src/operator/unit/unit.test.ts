@@ -56,3 +56,20 @@ test('a bundle that is mended by what the pods serve already is news to everythi
   expect([...world.unit.view.verdicts.keys()]).toEqual([])
   expect(world.touched).toContain('all')
 })
+
+test('where pods come back after there were none, what is said of them settles anew', async () => {
+  const world = new TestUnit(2)
+  world.agent('a')
+  await world.quiet()
+  await world.pass(10_000)
+  expect(world.unit.unsettledMs('agents/a')).toBeGreaterThanOrEqual(9_000)
+  world.pods[0]?.restart()
+  await world.pass(5_000)
+  expect(world.unit.unsettledMs('agents/a')).toBeGreaterThanOrEqual(5_000)
+  for (const pod of world.pods) pod.isReachable = false
+  for (const pod of world.pods) pod.restart()
+  await world.pass(5_000)
+  for (const pod of world.pods) pod.isReachable = true
+  await world.pass(2_000)
+  expect(world.unit.unsettledMs('agents/a')).toBeLessThan(3_000)
+})

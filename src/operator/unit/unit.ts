@@ -174,13 +174,12 @@ export class RuntimeUnit {
   #takeInputs(): Inputs | undefined {
     const inputs = this.#gather()
     if (inputs === undefined) return undefined
-    const { items, isContext } = this.#settling.take(inputs)
+    const { items, isContext, isShared } = this.#settling.take(inputs)
     this.#inputs = inputs
     this.#view = undefined
     if (isContext) this.#checks.clear()
     this.#checks.keepOnly((unit) => desiredRevision(unit, inputs))
-    // What uses a bundle is known to the pods, who may have nothing to say to it: they may serve it already.
-    if (isContext || [...items].some((unit) => unit.startsWith('bundle/'))) this.#deps.touch('all')
+    if (isShared) this.#deps.touch('all')
     else if (items.size > 0) this.#deps.touch(items)
     return inputs
   }
@@ -197,6 +196,7 @@ export class RuntimeUnit {
     const before = this.#access
     this.#access = access.type === 'problem' ? access.problem : undefined
     const isAnew = this.#pods.follow(owned, access.type === 'addresses' ? access.addressOf : undefined)
+    this.#settling.counted(this.#pods.isAnyCounted)
     const isOther = isAnew || lost.join() !== this.#lost.join() || before?.message !== this.#access?.message
     this.#lost = lost
     if (!isOther && !isFirst) return true
@@ -372,6 +372,7 @@ export class RuntimeUnit {
     const isComplete = entry.connection.state?.complete ?? false
     const counts = isComplete !== entry.isComplete
     entry.isComplete = isComplete
+    this.#settling.counted(this.#pods.isAnyCounted)
     this.#deps.touch(link || restarted || bundles || counts ? 'all' : items)
     this.#deps.wake()
   }

@@ -62,6 +62,9 @@ test('what may not be read is told for each kind and namespace', () => {
     { kind: 'ConfigMap', namespace: 'a' },
     { kind: 'ConfigMap', namespace: 'b' },
   ])
+  watch('Secret', undefined)(failing('forbidden'))
+  expect(lines[0]).toContain('RoleBinding in the namespace')
+  expect(lines[4]).toContain('all-namespaces.yaml')
 })
 
 test('that it reads again is told once, and only after an obstacle that was told', () => {

@@ -25,7 +25,7 @@ export function createWatchLog({ log, clock }: WatchLogOptions): WatchLog {
       log.warn(message, { ...of, cause })
     }
     return (state) => {
-      const obstacle = obstacleOf(state, `${kind}/${namespace ?? ''}`)
+      const obstacle = obstacleOf(state, kind, namespace)
       if (obstacle !== undefined) meet(obstacle)
       else if (state.type === 'watching' && current !== undefined) {
         if (toldAt.delete(current)) log.info('the API server is read again', of)
@@ -38,7 +38,7 @@ export function createWatchLog({ log, clock }: WatchLogOptions): WatchLog {
 /** `key`: what is one obstacle to all watches. */
 type Obstacle = { readonly key: string; readonly message: string; readonly cause: string }
 
-function obstacleOf(state: WatchState, watch: string): Obstacle | undefined {
+function obstacleOf(state: WatchState, kind: string, namespace: string | undefined): Obstacle | undefined {
   if (state.type !== 'backingOff') return undefined
   const { type, message: cause } = state.failure
   if (type === 'overloaded' && cause.includes(STARTING)) return undefined
@@ -46,7 +46,7 @@ function obstacleOf(state: WatchState, watch: string): Obstacle | undefined {
     case 'absent':
       return { key: type, message: ABSENT, cause }
     case 'forbidden':
-      return { key: `${type} ${watch}`, message: FORBIDDEN, cause }
+      return { key: `${type} ${kind}/${namespace ?? ''}`, message: namespace ? FORBIDDEN_THERE : FORBIDDEN, cause }
     case 'connection':
     case 'overloaded':
     case 'invalid':
@@ -65,5 +65,7 @@ function obstacleOf(state: WatchState, watch: string): Obstacle | undefined {
 const STARTING = 'storage is (re)initializing'
 const ABSENT =
   'the API server does not know a kind of midflight.dev: install the CustomResourceDefinitions: midflight crds | kubectl apply --server-side -f -'
+const FORBIDDEN_THERE =
+  'the API server refuses to show objects: grant this account the ClusterRole of deploy/operator/rbac.yaml by a RoleBinding in the namespace, or leave the namespace out of --namespaces'
 const FORBIDDEN =
-  'the API server refuses to show objects: grant what deploy/operator/rbac.yaml lists to this account, or leave the namespace out of --namespaces'
+  'the API server refuses to show objects: grant this account what deploy/operator/all-namespaces.yaml does, or say in --namespaces what it may read'

@@ -171,7 +171,6 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
 
   refuse(name: string, error: Problem): ItemResult {
     const started = this.#now()
-    this.#tickets.take(bundleUnitId(name))
     return this.#commitNow('mount', { type: 'refused', id: bundleUnitId(name), error }, started)
   }
 
@@ -291,6 +290,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
 
   #commitNow(source: ArrivalSource, arrival: Arrival, started: number): ItemResult {
     const id = arrivalId(arrival)
+    this.#tickets.revoke(id)
     const result = this.#commit([arrival], [id]).get(id) ?? { outcome: 'unchanged' }
     this.#options.observer?.settled(id, source, result, { loadMs: 0, swapMs: this.#now() - started })
     return result

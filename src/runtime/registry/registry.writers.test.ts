@@ -83,6 +83,19 @@ describe('who may write', () => {
     expect(items['agents/extra']).toMatchObject({ outcome: 'rejected', error: { reason: 'OwnedByOther' } })
     expect(registry.current.agents.has('extra')).toBe(true)
   })
+
+  test('nor what it adds while the removal waits for a bundle that loads', async () => {
+    const { registry, loader } = await serving()
+    const gate = Promise.withResolvers<void>()
+    loader.gates.set(push(V2).hash, gate.promise)
+    const slow = registry.apply(request({ bundles: { files: push(V2) }, remove: { items: ['agents/extra'] } }))
+    await registry.add(agent('extra'))
+    gate.resolve()
+    const { items, bundles } = await slow
+    expect(items['agents/extra']).toMatchObject({ outcome: 'pending', error: { reason: 'Superseded' } })
+    expect(bundles.files?.outcome).toBe('activated')
+    expect(registry.state().items['agents/extra']).toMatchObject({ owner: 'api', active: expect.anything() })
+  })
 })
 
 describe('the dynamic API', () => {

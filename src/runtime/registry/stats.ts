@@ -1,7 +1,7 @@
 /** Runs and errors of one digest. */
 export type DigestStats = { readonly runs: number; readonly errors: number }
 
-/** Digests that are remembered: those that serve and the most recent others. */
+/** Digests that are remembered: those of the latest runs. */
 const REMEMBERED = 512
 
 /** Counts runs by the digest that answered them. */

@@ -2,7 +2,7 @@ import type { PodStatus } from '../../../src/api/index.ts'
 import { type Cluster, until } from '../harness/index.ts'
 import { type FaultyRuntime, startFaultyRuntimes } from './faulty-runtime.ts'
 import { adopt, read, resource, told } from './operator.ts'
-import { ask, type PodRuntimesOptions } from './runtimes.ts'
+import { ask, type PodRuntime, type PodRuntimesOptions } from './runtimes.ts'
 
 export type FaultySceneOptions = Omit<PodRuntimesOptions, 'front'> & {
   readonly namespace: string
@@ -18,9 +18,9 @@ export type FaultyScene = AsyncDisposable & {
   at(index: number): FaultyRuntime
   /** Declares what an Agent answers. */
   declare(instructions: string, agent?: string): Promise<void>
-  /** What each pod answers. */
+  /** What each pod answers; empty where none does. */
   answers(agent?: string): Promise<string[]>
-  /** What one pod answers. */
+  /** What one pod answers; empty when it does not. */
   answer(index: number, agent?: string): Promise<string>
   /** The condition Ready of an Agent: `Ready=True/Served`. */
   ready(agent?: string): Promise<string>
@@ -57,8 +57,8 @@ export async function stageEmpty(cluster: Cluster, options: FaultySceneOptions):
     declare: async (instructions, agent = 'support') => {
       await cluster.apply(resource('Agent', namespace, agent, { instructions }))
     },
-    answers: (agent = 'support') => Promise.all(pods.map(({ url }) => ask(url, `agents/${agent}`))),
-    answer: (index, agent = 'support') => ask(at(index).pod.url, `agents/${agent}`),
+    answers: (agent = 'support') => Promise.all(pods.map((pod) => askIfThere(pod, agent))),
+    answer: (index, agent = 'support') => askIfThere(at(index).pod, agent),
     ready: async (agent = 'support') => told(await read(cluster, 'agents', namespace, agent)),
     readyMessage: async (agent = 'support') => {
       const { status } = await read(cluster, 'agents', namespace, agent)
@@ -75,3 +75,6 @@ export async function stageEmpty(cluster: Cluster, options: FaultySceneOptions):
     },
   }
 }
+
+/** Between two processes nobody listens. */
+const askIfThere = ({ url }: PodRuntime, agent: string): Promise<string> => ask(url, `agents/${agent}`).catch(() => '')

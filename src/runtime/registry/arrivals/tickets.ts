@@ -3,11 +3,16 @@ export class Tickets {
   readonly #newest = new Map<string, number>()
   #last = 0
 
-  /** Makes every preparation of the id that is under way outdated. */
+  /** For one more preparation of the id: others that are under way are outdated. */
   take(id: string): number {
     this.#last += 1
     this.#newest.set(id, this.#last)
     return this.#last
+  }
+
+  /** Makes every preparation of the id that is under way outdated. */
+  revoke(id: string): void {
+    this.#newest.delete(id)
   }
 
   /** True once, for the newest preparation of the id. */

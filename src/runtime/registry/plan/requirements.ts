@@ -64,11 +64,13 @@ const tool = (name: string, path: string): Requirement => ({
 })
 
 const prompt = (reference: PromptReference): Requirement => {
-  const where =
-    reference.bundle === undefined ? 'no bundle of the runtime' : `bundle "${reference.bundle}" does not exist or`
+  const lacks =
+    reference.bundle === undefined
+      ? 'no bundle of the runtime has a'
+      : `bundle "${reference.bundle}" does not exist or has no`
   return {
     ref: promptRef(reference),
-    missing: missing('PromptNotFound', 'spec.prompt.file', `${where} has no prompt file "${reference.file}"`),
+    missing: missing('PromptNotFound', 'spec.prompt.file', `${lacks} prompt file "${reference.file}"; add it`),
   }
 }
 
@@ -77,6 +79,6 @@ const item = (kind: 'agents' | 'teams', name: string, path: string): Requirement
   missing: missing(
     kind === 'agents' ? 'AgentNotFound' : 'TeamNotFound',
     path,
-    `the runtime serves no ${kind === 'agents' ? 'agent' : 'team'} "${name}"`,
+    `the runtime serves no ${kind === 'agents' ? 'agent' : 'team'} "${name}"; declare it for this runtime`,
   ),
 })
