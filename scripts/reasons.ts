@@ -55,7 +55,7 @@ const TOLD: Readonly<Record<Reason, string | undefined>> = {
   FenceAhead: 'A newer operator wrote to the pod, or etcd was restored from a backup: [below](#one-writer).',
   Pinned: 'A pin in the pod holds the bundle at another version. It goes on when the pin is taken out.',
   RuntimeUnreachable: 'A pod does not answer. The message says what was tried; `failures[]` names the pods.',
-  StaleFence: 'A newer operator writes to the pods. This one ends by itself.',
+  StaleFence: 'A newer operator writes to the pods: [below](#one-writer).',
   WrongTarget: 'The process in the pod was replaced between two calls. The operator tries again by itself.',
   Claimed: 'The pod belongs to an AgentRuntime of another namespace or cluster. Delete that, or restart the pod.',
   SnapshotMoved: 'Somebody else changed the pod between two calls. The operator tries again by itself.',
@@ -91,7 +91,9 @@ export const REASON_PARTS: Readonly<Record<string, string>> = {
   reasons: [
     '| reason | beside it | what it means, and what to do |',
     '|---|---|---|',
-    ...Object.entries(STATES).map(([reason, told]) => `| \`${reason}\` | | ${told} |`),
+    ...Object.entries(STATES).map(
+      ([reason, told]) => `| \`${reason}\` | ${reason === 'Syncing' ? 'Reconciling' : ''} | ${told} |`,
+    ),
     ...rowsOf(TOLD),
   ].join('\n'),
 }

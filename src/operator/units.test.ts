@@ -205,7 +205,11 @@ describe('an AgentRuntime', () => {
     expect(scene.of('east')).toBeUndefined()
     expect(scene.dependents.wanted.get('east')).toEqual([])
     expect(await scene.touched()).toEqual(['a', 'east'])
-    const sent = scene.pod('p').sent.length
+    const {
+      closed,
+      sent: { length: sent },
+    } = scene.pod('p')
+    expect(closed).toBe(1)
     scene.agent('b', 'east')
     await scene.pass(1_000)
     expect(scene.pod('p').sent).toHaveLength(sent)

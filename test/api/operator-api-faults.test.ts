@@ -6,6 +6,7 @@ import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
 
 const AGENTS = '/apis/midflight.dev/v1alpha1/namespaces/demo/agents'
 const FINALIZER = 'midflight.dev/registry'
+const LONG_MS = 45_000
 
 describeCluster('an operator whose requests go wrong', () => {
   const cluster = useCluster()
@@ -30,7 +31,7 @@ describeCluster('an operator whose requests go wrong', () => {
   const apply = (name: string, instructions: string) =>
     cluster().apply(resource('Agent', 'demo', name, { instructions }))
   const isReady = async (name: string) => told(await read(cluster(), 'agents', 'demo', name)) === 'Ready=True/Served'
-  const ready = (name: string) => until(`${name} is ready`, () => isReady(name))
+  const ready = (name: string) => until(`${name} is ready`, () => isReady(name), LONG_MS)
   const patch = (name: string, body: object) => cluster().call('PATCH', `${AGENTS}/${name}`, body)
   const isStatusOf = (name: string) => (request: GatewayRequest) =>
     request.method === 'PATCH' && request.path === `${AGENTS}/${name}/status`
@@ -57,10 +58,14 @@ describeCluster('an operator whose requests go wrong', () => {
     const models = [{ name: 'default', provider: 'scripted', script: [{ match: '.*', reply }] }]
     const path = '/apis/midflight.dev/v1alpha1/namespaces/demo/agentruntimes/default'
     const { metadata } = await cluster().call('PATCH', path, { spec: { models } })
-    await until('the settings are served', async () => {
-      const { status } = await read(cluster(), 'agentruntimes', 'demo', 'default')
-      return status?.observedGeneration === metadata.generation
-    })
+    await until(
+      'the settings are served',
+      async () => {
+        const { status } = await read(cluster(), 'agentruntimes', 'demo', 'default')
+        return status?.observedGeneration === metadata.generation
+      },
+      LONG_MS,
+    )
   }
 
   test('fault 6: writes nothing and tells the pods nothing when everything is shown to it again', async () => {
@@ -95,7 +100,10 @@ describeCluster('an operator whose requests go wrong', () => {
     await ready('raced')
     const { metadata } = await cluster().call('GET', `${AGENTS}/raced`)
     expect([...(metadata.finalizers ?? [])].sort()).toEqual(['example.com/other', FINALIZER])
-    expect(sent(isObject('raced'))).toHaveLength(2)
+    // The stale view may be tried more than once before the newer one arrives; each is refused.
+    const views = sent(isObject('raced')).map(({ body }) => JSON.parse(body).metadata.resourceVersion)
+    expect(new Set(views).size).toBe(2)
+    expect(views.lastIndexOf(views[0])).toBe(views.length - 2)
     await patch('raced', { metadata: { finalizers: [FINALIZER] } })
   })
 
@@ -110,7 +118,9 @@ describeCluster('an operator whose requests go wrong', () => {
     await apply('told', 'told')
     await ready('told')
     expect((await cluster().call('GET', `${AGENTS}/told`)).metadata.labels).toEqual({ by: 'other' })
-    expect(await codes('told', 'status')).toEqual([409, 200])
+    const answers = await codes('told', 'status')
+    expect(answers[0]).toBe(409)
+    expect(answers.filter((code) => code !== 409)).toEqual([200])
   })
 
   test('fault 7, 404: lets go of an object that is gone before its status is written', async () => {
@@ -134,7 +144,7 @@ describeCluster('an operator whose requests go wrong', () => {
     gateway.decide((request) => (isStatusOf('refused')(request) ? refusal(422, 'Invalid') : PASS))
     await apply('refused', 'refused')
     await until('it is refused', () => operator.logged().includes('a reconcile failed until its input changes'))
-    await until('it is served', () => serving('refused').every((each) => each === 'refused'))
+    await until('it is served', () => serving('refused').every((each) => each === 'refused'), LONG_MS)
     const marker = await afterMarker()
     expect(marker).not.toBe('')
     expect(sent(isStatusOf('refused')).length).toBeLessThanOrEqual(2)
@@ -161,7 +171,7 @@ describeCluster('an operator whose requests go wrong', () => {
     const answers = [refusal(500, 'InternalError'), refusal(503, 'ServiceUnavailable'), refusal(504, 'Timeout')]
     gateway.decide((request) => (isStatusOf('failed')(request) ? (answers.shift() ?? PASS) : PASS))
     await apply('failed', 'failed')
-    await until('it is served', () => serving('failed').every((each) => each === 'failed'))
+    await until('it is served', () => serving('failed').every((each) => each === 'failed'), LONG_MS)
     await ready('failed')
     expect(sent(isStatusOf('failed'))).toHaveLength(4)
   })
@@ -169,23 +179,26 @@ describeCluster('an operator whose requests go wrong', () => {
   test.each([
     ['finalizer', isObject('lost-finalizer'), ''],
     ['status', isStatusOf('lost-status'), 'status'],
-  ])('an answer that is lost after the %s was written has no second effect', async (what, isIt, subresource) => {
-    const name = `lost-${what}`
-    let isLost = false
-    gateway.decide((request) => {
-      if (isLost || !isIt(request)) return PASS
-      isLost = true
-      return { type: 'lose' }
-    })
-    await apply(name, name)
-    await ready(name)
-    await afterMarker()
-    const written = (await codes(name, subresource)).filter((code) => code === 200)
-    expect(written).toHaveLength(1)
-    expect((await cluster().call('GET', `${AGENTS}/${name}`)).metadata.finalizers).toEqual([FINALIZER])
-  })
+  ])(
+    'fault 7: an answer that is lost after the %s was written has no second effect',
+    async (what, isIt, subresource) => {
+      const name = `lost-${what}`
+      let isLost = false
+      gateway.decide((request) => {
+        if (isLost || !isIt(request)) return PASS
+        isLost = true
+        return { type: 'lose' }
+      })
+      await apply(name, name)
+      await ready(name)
+      await afterMarker()
+      const written = (await codes(name, subresource)).filter((code) => code === 200)
+      expect(written).toHaveLength(1)
+      expect((await cluster().call('GET', `${AGENTS}/${name}`)).metadata.finalizers).toEqual([FINALIZER])
+    },
+  )
 
-  test('an answer that is lost after an Event was created makes no second Event', async () => {
+  test('fault 7: an answer that is lost after an Event was created makes no second Event', async () => {
     let creations = 0
     gateway.decide((request) => {
       if (request.method !== 'POST' || !request.path.endsWith('/events')) return PASS
@@ -226,7 +239,7 @@ describeCluster('an operator whose requests go wrong', () => {
     })
     edits = 1
     await apply('moving', '1')
-    await until('every edit is made', () => edits === 10)
+    await until('every edit is made', () => edits === 10, LONG_MS)
     await ready('moving')
     expect(wrong).toEqual([])
     expect((await read(cluster(), 'agents', 'demo', 'moving')).status?.observedGeneration).toBe(10)

@@ -15,12 +15,14 @@ const pathOf = (plural: string, name: string, namespace = 'demo') =>
   `/apis/midflight.dev/v1alpha1/namespaces/${namespace}/${plural}/${name}`
 
 describeCluster('what is deleted, with a controller manager', () => {
-  const cluster = useCluster({ controllerManager: true })
+  const cluster = useCluster()
   let runtimes: PodRuntime[]
   let operator: TestOperator
 
   beforeAll(async () => {
     await cluster().installCrds()
+    // Its garbage collector knows the kinds that are there when it starts, and looks for others twice a minute.
+    await cluster().startControllerManager()
     runtimes = await startPodRuntimes({ count: 2 })
     await adopt(cluster(), 'demo', runtimes)
     operator = await startTestOperator(cluster())
@@ -151,7 +153,6 @@ describeCluster('what is deleted, with a controller manager', () => {
       await cluster().call('PATCH', pathOf('agents', owned), { metadata: { ownerReferences } })
       await served(owned)
       await remove('agents', owner, { propagationPolicy })
-      // The garbage collector looks for new kinds twice a minute.
       await gone('agents', owner, LONG_MS)
       if (propagationPolicy === 'Orphan') {
         expect((await find('agents', owned))?.metadata.deletionTimestamp).toBeUndefined()

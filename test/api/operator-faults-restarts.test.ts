@@ -96,6 +96,7 @@ describeCluster('a runtime that comes and goes', () => {
     await until('the sync is whole', () => pod.runtime.registry.state().complete)
     const given = pod.applies.slice(before)
     const last = given.filter(({ target }) => target.bootId === pod.runtime.registry.state().bootId)
+    process.stderr.write(`DBG ${JSON.stringify(given.map(({ mode, items, complete, target, fence }) => [mode, Object.keys(items).length, complete, target.bootId.slice(0, 4), fence]))}\n`)
     expect(last.length).toBeGreaterThanOrEqual(2)
     const ids = last.flatMap(({ items }) => Object.keys(items))
     expect(ids).toHaveLength(agents + 1)

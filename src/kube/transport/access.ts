@@ -77,13 +77,16 @@ async function readCredentials(credentials: Credentials, fresh: boolean): Promis
     case 'token':
       return bearer(credentials.token, 'the token')
     case 'tokenFile':
-      return bearer(await readText(credentials.file, 'token'), credentials.file)
+      return readBearer(credentials.file)
     case 'certificate':
       return { tls: { cert: credentials.cert, key: credentials.key }, headers: {} }
     case 'source':
       return credentials.read(fresh)
   }
 }
+
+/** @throws ApiError `CredentialsUnavailable` */
+export const readBearer = async (file: string): Promise<Access> => bearer(await readText(file, 'token'), file)
 
 function bearer(token: string, from: string): Access {
   // A header takes no other characters, and the error of one that is refused must not quote it.

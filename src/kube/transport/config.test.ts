@@ -80,6 +80,16 @@ describe('a kubeconfig', () => {
     })
   })
 
+  test('reads a token file, beside it, as often as it is asked', async () => {
+    const file = await write({ user: { tokenFile: 'token', token: 'older' } })
+    await writeFile(join(folder, 'token'), 'one\n')
+    expect((await read(file)).headers).toEqual({ authorization: 'Bearer one' })
+    await writeFile(join(folder, 'token'), 'two\n')
+    expect((await read(file)).headers).toEqual({ authorization: 'Bearer two' })
+    await writeFile(join(folder, 'token'), '')
+    await expect(read(file)).rejects.toMatchObject({ reason: 'CredentialsUnavailable' })
+  })
+
   test('may name a server without TLS, as `kubectl proxy` is', async () => {
     const file = await write({ cluster: { server: 'http://127.0.0.1:8001' } })
     expect((await kubeconfigConfig({ file })).server).toBe('http://127.0.0.1:8001')

@@ -1,6 +1,9 @@
+import { readFile } from 'node:fs/promises'
 import type { RequestOptions } from 'node:https'
+import { dirname, resolve } from 'node:path'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { ApiError } from '../types.ts'
+import { readBearer } from './access.ts'
 import type { Access, KubeconfigOptions, TlsOptions } from './config.ts'
 
 export type LoadedKubeconfig = {
@@ -50,6 +53,16 @@ async function parse(options: KubeconfigOptions): Promise<KubeConfig> {
   return kubeconfig
 }
 
+/** `tokenFile` of the current user, which the library does not know: it would ask as nobody. */
+async function tokenFileOf(kubeconfig: KubeConfig, { file }: KubeconfigOptions): Promise<string | undefined> {
+  const { parse: parseYaml } = await import('yaml')
+  const { users } = Object(parseYaml(await readFile(file, 'utf8')))
+  const current: unknown = kubeconfig.getCurrentUser()?.name
+  const found: unknown = Array.isArray(users) ? users.find((each) => Object(each).name === current) : undefined
+  const { tokenFile } = Object(Object(found).user)
+  return typeof tokenFile === 'string' ? resolve(dirname(file), tokenFile) : undefined
+}
+
 async function readAccess(kubeconfig: KubeConfig, options: KubeconfigOptions): Promise<Access> {
   const https: RequestOptions & { agent?: unknown } = {}
   try {
@@ -63,6 +76,9 @@ async function readAccess(kubeconfig: KubeConfig, options: KubeconfigOptions): P
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(https.headers ?? {})) headers[name.toLowerCase()] = String(value)
   if (typeof https.auth === 'string') headers.authorization ??= `Basic ${Buffer.from(https.auth).toString('base64')}`
+  const tokenFile = await tokenFileOf(kubeconfig, options)
+  // As for kubectl: it goes before a token of the file itself.
+  if (tokenFile !== undefined) Object.assign(headers, (await readBearer(tokenFile)).headers)
   return { tls: tlsOf(https), headers }
 }
 

@@ -13,7 +13,8 @@ import {
   writeFinalizer,
 } from '../../kube/index.ts'
 import { parseItemStatus } from '../report/index.ts'
-import type { RuntimeUnit, UnitEvent } from '../unit/unit.ts'
+import type { UnitEvent } from '../unit/events.ts'
+import type { RuntimeUnit } from '../unit/unit.ts'
 import { type Catalogue, type Declared, FINALIZER, hasFinalizer, isLeaving } from '../world/catalogue.ts'
 import { parseItemKey, RESOURCE_TYPES } from './keys.ts'
 import { type ReportTimes, reportOn } from './report-on.ts'

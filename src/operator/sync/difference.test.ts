@@ -208,7 +208,7 @@ describe('syncTarget', () => {
           held: [],
           agents: Object.fromEntries(Object.keys(last.agents).map((name) => [name, {}])),
         }
-        const bundles = Object.fromEntries(Object.keys(last.bundles).map((name) => [name, '1']))
+        const bundles = Object.fromEntries(Object.keys(last.bundles).map((name) => [name, '1' as const]))
         const want = desiredIn({ ...sound, bundles })
         await syncTarget(target, want, SIGNAL)
         const straight = makeTarget()

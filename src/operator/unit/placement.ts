@@ -1,14 +1,19 @@
 import { place, type Signature } from '../place/place.ts'
-import type { Desired, Verdict } from '../ports.ts'
+import type { Desired, PodState, Verdict } from '../ports.ts'
+import type { Difference } from '../sync/difference.ts'
 import type { Inputs } from './inputs.ts'
 import { lastGood } from './last-good.ts'
 import { isSameList } from './same-list.ts'
+import { Served } from './served.ts'
+
+type Test = (unit: string, revision: string) => boolean
 
 /** What the pods of an AgentRuntime should hold: made anew only when something that it is made from has changed. */
 export class Placement {
   #desired: Desired | undefined
   /** What was placed last that is good: what takes the place of what is refused. */
   #good: Desired | undefined
+  readonly #served = new Served()
   #madeFrom: readonly unknown[] = []
 
   /** The same object as before, as long as nothing changed. */
@@ -28,7 +33,15 @@ export class Placement {
   }
 
   /** To be called when the pods have been asked: of what is placed now, what is good is gone back to later. */
-  judge(isGood: (unit: string, revision: string) => boolean): void {
-    if (this.#desired) this.#good = lastGood(this.#good, this.#desired, isGood)
+  judge(hasPassed: Test, isServed: Test): void {
+    if (this.#desired === undefined) return
+    const isGood: Test = (unit, revision) => hasPassed(unit, revision) || isServed(unit, revision)
+    this.#good = lastGood(this.#good, this.#desired, isGood)
+    this.#served.observe(this.#desired, isServed)
+  }
+
+  /** What a pod is told first of the difference to what is placed. */
+  first(state: PodState, whole: Difference): Difference {
+    return this.#served.first(state, whole)
   }
 }

@@ -25,6 +25,7 @@ export class Settling {
   readonly #pending = new Set<string>()
   #context = ''
   #contextSince: number
+  #hasBegun = false
   /** Since when some pod counts; undefined while none does. */
   #countedSince: number | undefined
 
@@ -75,6 +76,18 @@ export class Settling {
   isWhole(unguarded: ReadonlySet<ItemId>): boolean {
     const now = this.#clock.monotonic()
     for (const id of unguarded) if (now - (this.#wanted.get(id)?.since ?? 0) < GUARD_MS) return false
+    return true
+  }
+
+  get hasBegun(): boolean {
+    return this.#hasBegun
+  }
+
+  /** To be called when what is declared may all be placed: syncs begin now. @returns whether they had not before */
+  begin(): boolean {
+    if (this.#hasBegun) return false
+    this.#hasBegun = true
+    this.#contextSince = this.#clock.monotonic()
     return true
   }
 

@@ -15,7 +15,8 @@ import type { Dependents, FoundObject } from '../dependents/index.ts'
 import { connectPod } from '../pods/index.ts'
 import type { RuntimeTarget } from '../ports.ts'
 import { createCatalogue, FINALIZER } from '../world/catalogue.ts'
-import { RuntimeUnit, type UnitDeps, type UnitEvent } from './unit.ts'
+import type { UnitEvent } from './events.ts'
+import { RuntimeUnit, type UnitDeps } from './unit.ts'
 
 export const NAMESPACE = 'team'
 const TOKEN_REF = { name: 'management', key: 'token' }
@@ -39,6 +40,8 @@ export class FakePod {
   stateGate: () => Promise<void> | void = () => undefined
   /** Kubernetes' condition Ready. */
   isReady = true
+  /** How often whoever followed it gave it up. */
+  closed = 0
   static #made = 0
   #isReachable = true
   #boots = 0
@@ -96,7 +99,9 @@ export class FakePod {
       this.#reach()
       return this.registry.events(AbortSignal.any([signal, this.#cut.signal]), lastEventId)
     },
-    close: () => undefined,
+    close: () => {
+      this.closed += 1
+    },
   }
 
   async #apply(request: ApplyRequest): Promise<ApplyResponse> {

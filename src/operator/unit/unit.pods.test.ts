@@ -104,6 +104,23 @@ describe('a change', () => {
   })
 })
 
+describe('a change that nobody could be asked about', () => {
+  test('is asked about when somebody answers, and is not what is gone back to when it is refused', async () => {
+    const { unit, pods, good } = await serving()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    for (const pod of pods) pod.gate = () => promise
+    unit.agent('a', { role: 'bad' })
+    at(pods, 1).refused.add(unit.revision('agents/a'))
+    await unit.quiet()
+    await unit.pass(5_000)
+    for (const pod of pods) pod.gate = () => undefined
+    resolve()
+    unit.pods.push(at(new TestUnit(4).pods, 3))
+    await unit.pass(31_000)
+    expect(servedBy(unit.pods)).toEqual([good, good, good, good])
+  })
+})
+
 describe('a pod', () => {
   test('that joins while a change is refused is given what was good before', async () => {
     const { unit, pods, good } = await serving(2)

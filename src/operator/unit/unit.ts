@@ -6,13 +6,14 @@ import type { Entry } from '../compile/compile.ts'
 import type { OperatorMetrics } from '../metrics.ts'
 import { claimOf } from '../place/claims.ts'
 import type { PodChange } from '../pods/index.ts'
-import type { Desired, RuntimeView } from '../ports.ts'
+import type { Desired, PodState, RuntimeView } from '../ports.ts'
 import type { Declared } from '../report/index.ts'
 import { type Difference, difference, isEmpty } from '../sync/difference.ts'
 import { isLeaving } from '../world/catalogue.ts'
 import { accessOf } from './access.ts'
 import { Acknowledged } from './acknowledged.ts'
 import { Checks } from './checks.ts'
+import { takeovers, type UnitEvent } from './events.ts'
 import { createGatherer, declaredIn, desiredRevision, type InputSources, type Inputs } from './inputs.ts'
 import { Placement } from './placement.ts'
 import { type PodEntry, Pods, type PodsDeps, viewOf } from './pods.ts'
@@ -32,13 +33,6 @@ import {
 import { isSameList } from './same-list.ts'
 import { Settling } from './settling.ts'
 
-export type UnitEvent = {
-  readonly type: 'Normal' | 'Warning'
-  readonly reason: string
-  readonly action: string
-  readonly note: string
-}
-
 export type UnitDeps = InputSources & {
   readonly object: () => KubeObject | undefined
   /** Pods that belong to the AgentRuntime, and names of those that belong to an older one; undefined: not known yet. */
@@ -57,6 +51,9 @@ export type UnitDeps = InputSources & {
   readonly touch: (items: Iterable<ItemId> | 'all') => void
   readonly record: (about: ItemId, event: UnitEvent) => void
 }
+
+/** A pod, what it holds, and what it still has to be told. */
+type Lacking = { readonly entry: PodEntry; readonly state: PodState; readonly rest: Difference }
 
 /** When to look again for objects that do not get their finalizer. */
 const WHOLE_AGAIN_MS = 1_000
@@ -111,7 +108,7 @@ export class RuntimeUnit {
     await this.#raiseFence(desired)
     if (await this.#check(desired)) desired = this.#place(object, inputs)
     const isServed = (unit: string, revision: string) => this.acknowledged.servesSomewhere(unit, revision)
-    this.#placement.judge((unit, revision) => this.#checks.hasPassed(unit, revision) || isServed(unit, revision))
+    this.#placement.judge((unit, revision) => this.#checks.hasPassed(unit, revision), isServed)
     this.#dispatch(desired)
     return this.#nextLook()
   }
@@ -154,9 +151,12 @@ export class RuntimeUnit {
     return this.#pods.entries.length > 0
   }
 
-  /** What has become of an object, as it is now, beside the others; undefined when that is not known yet. */
+  /**
+   * What has become of an object, as it is now, beside the others; undefined when that is not known yet, and until what
+   * was there from the start may be placed: no pod counts before.
+   */
   declared(entry: Entry): Declared | undefined {
-    return this.#isAware && this.#inputs ? declaredIn(this.#inputs, entry) : undefined
+    return this.#isAware && this.#settling.hasBegun && this.#inputs ? declaredIn(this.#inputs, entry) : undefined
   }
 
   unsettledMs(id: ItemId): number {
@@ -209,6 +209,7 @@ export class RuntimeUnit {
 
   #place(object: KubeObject, inputs: Inputs): Desired {
     const isWhole = this.#settling.isWhole(inputs.unguarded)
+    if (isWhole && this.#settling.begin()) this.#deps.touch('all')
     const signature = { fence: this.#deps.fence, claim: claimOf(object), isWhole }
     const desired = this.#placement.next(signature, inputs, this.#checks.verdicts)
     if (desired === this.#desired) return desired
@@ -283,7 +284,7 @@ export class RuntimeUnit {
     const { state } = entry.connection
     if (state === undefined) return undefined
     if (entry.difference) return entry.difference
-    const whole = difference(state, desired)
+    const whole = this.#placement.first(state, difference(state, desired))
     const items = whole.remove.items.filter((id) => !this.#deps.isMoving(id))
     this.#isWaitingToLetGo ||= items.length < whole.remove.items.length
     entry.difference = { ...whole, remove: { ...whole.remove, items } }
@@ -301,25 +302,28 @@ export class RuntimeUnit {
 
   /** Starts what a pod has to be told next. */
   #tell(entry: PodEntry, desired: Desired): void {
-    const { clock, metrics } = this.#deps
     const { state } = entry.connection
-    if (state === undefined || (entry.fault && entry.fault.retryAt > clock.monotonic())) return
-    const call = this.#call
+    if (state === undefined || (entry.fault && entry.fault.retryAt > this.#deps.clock.monotonic())) return
     const obstacle = this.#obstacle(entry, desired)
     const rest = this.#differenceOf(entry, desired)
     if (obstacle.type === 'fault') this.#block(entry, obstacle.problem)
-    else if (obstacle.type === 'voidClaim') releaseClaim(entry, desired, obstacle.claim, call)
-    else if (rest !== undefined && isEmpty(rest) && !mustHear(state, desired)) {
+    else if (obstacle.type === 'voidClaim') releaseClaim(entry, desired, obstacle.claim, this.#call)
+    else if (rest !== undefined) this.#bring({ entry, state, rest }, desired)
+  }
+
+  /** Starts the activation of what a pod lacks, unless the others have to be asked first. */
+  #bring({ entry, state, rest }: Lacking, desired: Desired): void {
+    if (isEmpty(rest) && !mustHear(state, desired)) {
       entry.isInSync = true
       // What it failed at was done all the same, or is wanted no more.
       entry.fault = undefined
-    } else if (rest !== undefined && !this.#checks.mayActivate(state, rest)) {
+    } else if (!this.#checks.mayActivate(state, rest)) {
       if (this.#pods.awaitedMs === 0) this.#deps.wake()
-    } else if (rest !== undefined) {
-      if (entry.isInSync && !isEmpty(rest)) metrics.driftRepaired()
+    } else {
+      if (entry.isInSync && !isEmpty(rest)) this.#deps.metrics.driftRepaired()
       entry.isInSync = false
-      this.#announceTakeovers(state, rest)
-      activatePod(entry, desired, rest, call)
+      for (const [id, event] of takeovers(state, rest)) this.#deps.record(id, event)
+      activatePod(entry, desired, rest, this.#call)
     }
   }
 
@@ -340,14 +344,6 @@ export class RuntimeUnit {
     this.#faults = faults
     this.#view = undefined
     this.#deps.touch('all')
-  }
-
-  #announceTakeovers(state: NonNullable<PodEntry['connection']['state']>, rest: Difference): void {
-    for (const id of Object.keys(rest.items)) {
-      if (state.items.get(id)?.owner !== 'api') continue
-      const note = `${id} was added by a dynamic call; this object replaces it`
-      this.#deps.record(id, { type: 'Normal', reason: 'TakenOver', action: 'Activate', note })
-    }
   }
 
   get #call(): Call {
