@@ -124,6 +124,27 @@ describeCluster('a change', () => {
     },
   )
 
+  test.each([
+    ['its ConfigMap', renameFile, renameInAgent],
+    ['its Agent', renameInAgent, renameFile],
+  ])(
+    'a pod that restarts when only %s has the new name of a tool serves the old one, as the others do',
+    async (_half, first, second) => {
+      await scene.files('files', { 'weather.tool.ts': toolFile('sunny') })
+      await scene.declare('Agent', 'forecaster', OLD)
+      await scene.serves('agents/forecaster', 'sunny')
+      await scene.shows('Agent', 'forecaster')
+      await first()
+      await scene.shows('Agent', 'forecaster', 'Ready=False/')
+      await scene.runtimes[0]?.restart()
+      await scene.serves('agents/forecaster', 'sunny')
+      await second()
+      await scene.serves('agents/forecaster', 'rain')
+      await scene.shows('Agent', 'forecaster')
+      await scene.shows('AgentRuntime', 'default')
+    },
+  )
+
   test('an Agent whose AgentRuntime does not exist says so, and is served when it comes', async () => {
     await scene.declare('Agent', 'orphan', { runtime: 'coming', instructions: 'found' })
     const { status } = await scene.shows('Agent', 'orphan', 'Ready=False/RuntimeNotFound')
@@ -150,6 +171,7 @@ describeCluster('a change', () => {
     await scene.shows('Agent', 'leaving')
     clock.run(10)
     silent.add(1)
+    await scene.declare('Agent', 'leaving', { instructions: 'an edit that does not reach it' })
     const rows = async () => (await scene.object('AgentRuntime', 'default')).status?.pods as { link: string }[]
     await until('the operator knows', async () => (await rows()).some(({ link }) => link === 'Unreachable'), 60_000)
     clock.run(1)

@@ -30,7 +30,8 @@ export class Served {
   first(state: PodState, whole: Difference): Difference {
     const items = Object.entries(whole.items).flatMap(([id, { owner, revision }]) => {
       const last = state.items.has(id) ? undefined : this.#items.get(id)
-      return last === undefined || last.revision === revision ? [] : [[id, { owner, ...last }] as const]
+      if (last === undefined || last.revision === revision) return []
+      return [[id, { owner, revision: last.revision, definition: last.definition }] as const]
     })
     const bundles = Object.entries(whole.bundles).flatMap(([name, { hash }]) => {
       const last = state.bundles.has(name) ? undefined : this.#bundles.get(name)

@@ -147,6 +147,20 @@ describe('a pod', () => {
     expect(at(pods, 1).registry.state().complete).toBe(true)
   })
 
+  test('that restarts while what is declared waits for something serves what served before', async () => {
+    const { unit, pods, good } = await serving()
+    unit.agent('a', { tools: ['missing'] })
+    await unit.quiet()
+    expect(servedBy(pods)).toEqual([good, good, good])
+    at(pods, 1).restart()
+    await unit.pass(2_000)
+    expect(servedBy(pods)).toEqual([good, good, good])
+    expect(at(pods, 1).registry.state().items['agents/a']?.candidate).toMatchObject({
+      revision: unit.revision('agents/a'),
+      outcome: 'pending',
+    })
+  })
+
   test('that loses an item is given it again, which counts as a drift', async () => {
     const { unit, pods, good } = await serving()
     await write(at(pods, 1), { fence: 5, claim: CLAIM, remove: { items: ['agents/a'] } })

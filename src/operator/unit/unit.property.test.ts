@@ -89,7 +89,7 @@ describe('while every pod answers', () => {
       }),
       { numRuns: 40, seed: 41 },
     )
-  })
+  }, 30_000)
 })
 
 describe('whatever pods do', () => {
@@ -178,10 +178,11 @@ describe('whatever pods do', () => {
         const sent = scene.unit.pods.map((pod) => pod.sent.length)
         await scene.unit.pass(36_000, 2_000)
         expect(scene.unit.pods.map((pod) => pod.sent.length)).toEqual(sent)
+        expect(scene.repeated).toEqual([])
         expect(scene.hasty).toEqual([])
         await scene.end()
       }),
       { numRuns: 60, seed: 42 },
     )
-  })
+  }, 30_000)
 })

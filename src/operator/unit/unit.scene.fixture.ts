@@ -27,7 +27,7 @@ export type Disturbance = 'join' | 'leave' | 'restart' | 'hang' | 'silence' | 'h
 /** One AgentRuntime, what can befall it and its pods, and what must never happen. */
 export class Scene {
   readonly unit = new TestUnit(3)
-  /** Items that a pod was sent though it held them. */
+  /** Items that a pod was sent though it held them, and nothing had happened to it. */
   readonly repeated: string[] = []
   /** Items that a pod was given though another one, which was there and answered all the time, refuses them. */
   readonly hasty: string[] = []
@@ -240,8 +240,8 @@ export class Scene {
     const isNew = !canTell(pod)
     for (const [id, { revision }] of Object.entries(items)) {
       const item = held[id]
-      if (item?.owner === 'operator' && (item.candidate ?? item.active)?.revision === revision)
-        this.repeated.push(`${id} ${revision} on ${pod.name}`)
+      const isHeld = item?.owner === 'operator' && (item.candidate ?? item.active)?.revision === revision
+      if (isHeld && this.#steadySince.has(pod)) this.repeated.push(`${id} ${revision} on ${pod.name}`)
       const refusing = this.#steadyThatRefuses(id, revision)
       if (!isNew && refusing) this.hasty.push(`${id} ${revision} on ${pod.name}, refused by ${refusing.name}`)
     }

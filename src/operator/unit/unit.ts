@@ -209,7 +209,8 @@ export class RuntimeUnit {
 
   #place(object: KubeObject, inputs: Inputs): Desired {
     const isWhole = this.#settling.isWhole(inputs.unguarded)
-    if (isWhole && this.#settling.begin()) this.#deps.touch('all')
+    // Without pods nothing is placed, so nothing is waited for.
+    if ((isWhole || !this.hasPods) && this.#settling.begin()) this.#deps.touch('all')
     const signature = { fence: this.#deps.fence, claim: claimOf(object), isWhole }
     const desired = this.#placement.next(signature, inputs, this.#checks.verdicts)
     if (desired === this.#desired) return desired
