@@ -5,7 +5,7 @@ import { type OpenAIServer, startOpenAIServer } from '../support/openai-server.t
 import { type Authority, createAuthority, describeCluster, until, useCluster } from './harness/index.ts'
 import { areComplete, openScene, type Scene } from './support/namespace.ts'
 import { SCRIPTED, startTestOperator, type TestOperator, told } from './support/operator.ts'
-import { TOKEN } from './support/runtimes.ts'
+import { type PodRuntime, TOKEN } from './support/runtimes.ts'
 
 describeCluster('access to what an AgentRuntime names', () => {
   const cluster = useCluster()
@@ -15,10 +15,16 @@ describeCluster('access to what an AgentRuntime names', () => {
     let operator: TestOperator
     let scene: Scene
     let provider: OpenAIServer
+    /** Then it refuses every key, and quotes it. */
+    let isIndiscreet = false
     const keysUsed = () => new Set(provider.requests.map(({ headers }) => headers.authorization))
 
     beforeAll(async () => {
-      provider = await startOpenAIServer(() => ({ type: 'text', text: 'from the provider' }))
+      provider = await startOpenAIServer(({ headers }) =>
+        isIndiscreet
+          ? { type: 'status', status: 401, message: `Incorrect API key provided: ${headers.authorization}` }
+          : { type: 'text', text: 'from the provider' },
+      )
       operator = await startTestOperator(cluster())
       const model = { provider: 'openai-compatible', model: 'small', baseURL: provider.url }
       const keyed = (name: string, key: string) => ({
@@ -80,7 +86,16 @@ describeCluster('access to what an AgentRuntime names', () => {
       const answers = await Promise.all(
         [...paths, '/apis/events.k8s.io/v1/events'].map((path) => cluster().call('GET', path)),
       )
+      isIndiscreet = true
+      const refused = await scene.answers('agents/real')
+      isIndiscreet = false
+      const { url } = scene.runtimes[0] as PodRuntime
+      const pages = ['config', 'models', 'agents', 'agents/real', 'nowhere']
+      const shown = await Promise.all(pages.map(async (page) => (await fetch(`${url}/${page}`)).text()))
+      expect(refused).not.toContain('from the provider')
       const texts = {
+        runtimeAnswers: [...refused, ...shown].join(),
+        described: await cluster().kubectl(['describe', 'midflight', '-n', 'keys']),
         operatorLog: operator.logged(),
         operatorMetrics: await operator.metricsText(),
         objects: JSON.stringify(answers),
@@ -90,7 +105,8 @@ describeCluster('access to what an AgentRuntime names', () => {
       const sent = JSON.stringify(scene.runtimes.flatMap(({ applies }) => applies))
       expect(sent).toContain('canary-key-three')
       for (const [where, text] of Object.entries(texts)) {
-        if (where !== 'runtimeLogs') expect(text).not.toBe('')
+        // A runtime logs nothing while all goes well.
+        if (where !== 'runtimeLogs') expect({ where, isEmpty: text === '' }).toEqual({ where, isEmpty: false })
         expect({ where, holdsSecret: /canary-(key|management)/.test(text) }).toEqual({ where, holdsSecret: false })
       }
     })

@@ -5,6 +5,7 @@ import type { KubeObject } from '../../src/kube/types.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
 import { adopt, read, resource, startTestOperator, type TestOperator, told } from './support/operator.ts'
 import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
+import { createSkippingClock } from './support/skipping-clock.ts'
 
 const FINALIZER = 'midflight.dev/registry'
 const LONG_MS = 45_000
@@ -18,14 +19,22 @@ describeCluster('what is deleted, with a controller manager', () => {
   const cluster = useCluster()
   let runtimes: PodRuntime[]
   let operator: TestOperator
+  /** The last runtime takes every request and answers none. */
+  let isDeaf = false
+  let clock = createSkippingClock()
 
   beforeAll(async () => {
     await cluster().installCrds()
     // Its garbage collector knows the kinds that are there when it starts, and looks for others twice a minute.
     await cluster().startControllerManager()
-    runtimes = await startPodRuntimes({ count: 2 })
+    runtimes = await startPodRuntimes({
+      count: 2,
+      front: (protocol, index) => (request, response) => {
+        if (!isDeaf || index !== 1) protocol(request, response)
+      },
+    })
     await adopt(cluster(), 'demo', runtimes)
-    operator = await startTestOperator(cluster())
+    await restartOperator()
   })
   afterAll(async () => {
     await operator?.stop()
@@ -33,7 +42,8 @@ describeCluster('what is deleted, with a controller manager', () => {
   })
 
   const restartOperator = async () => {
-    operator = await startTestOperator(cluster())
+    clock = createSkippingClock()
+    operator = await startTestOperator(cluster(), { clock })
   }
   const declare = (name: string, instructions = 'one', namespace = 'demo') =>
     cluster().apply(resource('Agent', namespace, name, { instructions }))
@@ -103,6 +113,26 @@ describeCluster('what is deleted, with a controller manager', () => {
     await restartOperator()
     await gone('agents', 'unheld')
     await served('staying')
+  })
+
+  test('fault 15: does not wait for ever for a runtime that has not answered the operator yet', async () => {
+    await declare('unanswered')
+    await served('unanswered')
+    await operator.stop()
+    isDeaf = true
+    try {
+      await restartOperator()
+      await remove('agents', 'unanswered')
+      await until('the other runtime has let go of it', () => isServing('unanswered', undefined, runtimes.slice(0, 1)))
+      expect((await find('agents', 'unanswered'))?.metadata.finalizers).toEqual([FINALIZER])
+      clock.skip(31_000)
+      await gone('agents', 'unanswered')
+      expect(serving('unanswered')).toEqual([undefined, 'one'])
+    } finally {
+      isDeaf = false
+    }
+    clock.skip(60_000)
+    await until('the runtime lets go of it once it answers', () => isServing('unanswered', undefined), LONG_MS)
   })
 
   test('fault 15: gets its finalizer again where somebody took it away, and goes without it when it is deleted', async () => {

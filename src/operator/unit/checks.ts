@@ -1,4 +1,3 @@
-import type { ApplyResponse } from '../../api/index.ts'
 import type { Desired, PodState, Verdict } from '../ports.ts'
 import type { Difference } from '../sync/difference.ts'
 import type { PodEntry } from './pods.ts'
@@ -44,18 +43,17 @@ export class Checks {
     differenceOf: (entry: PodEntry) => Difference | undefined,
     deps: CallDeps,
   ): Promise<ReadonlyMap<string, Verdict>> {
-    const veterans = pods.flatMap((entry) => {
+    const lackingIn = (entry: PodEntry): Difference | undefined => {
       const { state } = entry.connection
       const rest = differenceOf(entry)
-      if (state === undefined || rest === undefined || isNew(state)) return []
-      const fresh = this.#open(rest)
-      return fresh.length === 0 ? [] : [{ entry, rest, fresh }]
-    })
-    const answers = await Promise.all(veterans.map(({ entry, rest }) => checkPod(entry, desired, rest, deps)))
-    const given: { readonly pod: string; readonly response: ApplyResponse }[] = answers.flatMap((each) => each ?? [])
-    const asked = new Map(veterans.flatMap(({ fresh }, index) => (answers[index] ? fresh : [])))
+      return state === undefined || rest === undefined || this.mayActivate(state, rest) ? undefined : rest
+    }
+    const veterans = pods.filter((entry) => lackingIn(entry) !== undefined)
+    const checks = veterans.map((entry) => checkPod(entry, desired, () => lackingIn(entry), deps))
+    const answers = (await Promise.all(checks)).flatMap((answer) => answer ?? [])
+    const asked = new Map(answers.flatMap(({ whole }) => this.#open(whole)))
     for (const [unit, revision] of asked) this.#passed.set(unit, revision)
-    const refused = verdictsOf(given, asked)
+    const refused = verdictsOf(answers, asked)
     for (const [unit, verdict] of refused) {
       this.#verdicts.set(unit, verdict)
       this.#passed.delete(unit)

@@ -17,7 +17,6 @@ import type { BundleInput } from '../place/place.ts'
 import type { BundleView, Compiled, Desired } from '../ports.ts'
 import type { Declared } from '../report/index.ts'
 import type { Catalogue } from '../world/catalogue.ts'
-import { isSameList } from './same-list.ts'
 
 /** What an AgentRuntime's spec says of its pods, as far as it can be read. */
 export type RuntimeSpec = Extract<Entry, { type: 'parsed' }>['resource'] & { kind: 'AgentRuntime' }
@@ -181,3 +180,7 @@ function inputFrom(name: string, files: ReadonlyMap<string, Uint8Array>): Bundle
   inputs.set(files, input)
   return input
 }
+
+/** Whether two lists hold the very same things in the same order. */
+export const isSameList = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+  a.length === b.length && a.every((each, index) => each === b[index])

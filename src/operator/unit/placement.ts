@@ -1,9 +1,8 @@
 import { place, type Signature } from '../place/place.ts'
 import type { Desired, PodState, Verdict } from '../ports.ts'
 import type { Difference } from '../sync/difference.ts'
-import type { Inputs } from './inputs.ts'
+import { type Inputs, isSameList } from './inputs.ts'
 import { lastGood } from './last-good.ts'
-import { isSameList } from './same-list.ts'
 import { Served } from './served.ts'
 
 type Test = (unit: string, revision: string) => boolean

@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals'
+import { CHUNK_ITEMS } from '../sync/chunks.ts'
 import { TestUnit } from './unit.fixture.ts'
 
 test('a pod whose activation fails while a check waits for its end is left alone like any that failed', async () => {
@@ -20,4 +21,14 @@ test('a pod whose activation fails while a check waits for its end is left alone
   if (ill) ill.gate = () => undefined
   await world.pass(500)
   expect(ill?.serving['agents/a']).toBe(world.revision('agents/a'))
+})
+
+test('what is given in several calls is not asked about when the last of them has made the pod whole', async () => {
+  const world = new TestUnit(1)
+  for (let n = 0; n < CHUNK_ITEMS + 5; n++) world.agent(`a${n}`, { instructions: 'one' })
+  await world.quiet()
+  const sent = world.pods[0]?.sent ?? []
+  expect(sent.filter(({ mode }) => mode === 'check')).toEqual([])
+  const given = sent.flatMap(({ items }) => Object.keys(items)).filter((id) => id.startsWith('agents/'))
+  expect(given).toHaveLength(CHUNK_ITEMS + 5)
 })

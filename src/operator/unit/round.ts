@@ -60,21 +60,16 @@ export function isNew({ items, complete }: PodState): boolean {
 
 /** Refusals that a check on several pods found, by unit. */
 export function verdictsOf(
-  answers: readonly { readonly pod: string; readonly response: ApplyResponse }[],
+  answers: readonly Pick<PodAnswer, 'pod' | 'responses'>[],
   asked: ReadonlyMap<string, string>,
 ): Map<string, Verdict> {
   const failures = new Map<string, PodFailure[]>()
-  for (const { pod, response } of answers) {
-    const results = [
-      ...Object.entries(response.items),
-      ...Object.entries(response.bundles).map(([name, result]) => [bundleUnit(name), result] as const),
-    ]
-    for (const [unit, { outcome, error }] of results) {
+  for (const { pod, responses } of answers)
+    for (const [unit, { outcome, error }] of responses.flatMap(resultsOf)) {
       if (outcome !== 'rejected' || error === undefined) continue
       const found = failures.get(unit) ?? []
       if (found.at(-1)?.pod !== pod) failures.set(unit, [...found, { pod, ...error }])
     }
-  }
   return new Map(
     [...failures].flatMap(([unit, found]) => {
       const revision = asked.get(unit)
@@ -82,6 +77,11 @@ export function verdictsOf(
     }),
   )
 }
+
+const resultsOf = ({ items, bundles }: ApplyResponse) => [
+  ...Object.entries(items),
+  ...Object.entries(bundles).map(([name, result]) => [bundleUnit(name), result] as const),
+]
 
 /** Runs a task when not too many others of the operator do. */
 export type InTurn = (task: () => Promise<void>) => Promise<void>
@@ -102,24 +102,34 @@ export function deadline({ clock, signal }: CallDeps, ms: number): Pick<Linked, 
 const isPaused = ({ fault }: PodEntry, clock: Clock): boolean =>
   fault !== undefined && fault.retryAt > clock.monotonic()
 
-/** Asks a pod what would become of a difference, a call after the other. Undefined when it does not answer in time or has just failed. */
+/** What a pod said would become of a difference. */
+export type PodAnswer = {
+  readonly pod: string
+  readonly whole: Difference
+  readonly responses: readonly ApplyResponse[]
+}
+
+/**
+ * Asks a pod what would become of what it lacks once nothing is under way, a call after the other. Undefined when there
+ * is nothing to ask then, and when it does not answer in time.
+ */
 export async function checkPod(
   entry: PodEntry,
   desired: Desired,
-  whole: Difference,
+  lacking: () => Difference | undefined,
   deps: CallDeps,
-): Promise<{ pod: string; response: ApplyResponse }[] | undefined> {
-  const answers: { pod: string; response: ApplyResponse }[] = []
+): Promise<PodAnswer | undefined> {
+  const responses: ApplyResponse[] = []
   const { signal, release } = deadline(deps, CHECK_MS)
   try {
     if (entry.activation !== undefined) await abandonOnAbort(entry.activation, signal)
     // What was waited for may have failed: then the pod has its pause like any that fails.
-    if (isPaused(entry, deps.clock)) return undefined
+    const whole = isPaused(entry, deps.clock) ? undefined : lacking()
+    if (whole === undefined) return undefined
     for (const part of partsOf(whole)) {
-      const response = await entry.connection.apply(requestOf(desired, part, 'check'), signal)
-      answers.push({ pod: entry.name, response })
+      responses.push(await entry.connection.apply(requestOf(desired, part, 'check'), signal))
     }
-    return answers
+    return { pod: entry.name, whole, responses }
   } catch (error) {
     faultOn(entry, error, deps)
     return undefined

@@ -14,7 +14,7 @@ import { accessOf } from './access.ts'
 import { Acknowledged } from './acknowledged.ts'
 import { Checks } from './checks.ts'
 import { takeovers, type UnitEvent } from './events.ts'
-import { createGatherer, declaredIn, desiredRevision, type InputSources, type Inputs } from './inputs.ts'
+import { createGatherer, declaredIn, desiredRevision, type InputSources, type Inputs, isSameList } from './inputs.ts'
 import { Placement } from './placement.ts'
 import { type PodEntry, Pods, type PodsDeps, viewOf } from './pods.ts'
 import {
@@ -30,7 +30,6 @@ import {
   releaseAll,
   releaseClaim,
 } from './round.ts'
-import { isSameList } from './same-list.ts'
 import { Settling } from './settling.ts'
 
 export type UnitDeps = InputSources & {
