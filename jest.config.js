@@ -1,5 +1,7 @@
 export default {
   testEnvironment: 'node',
+  // Suites wait for API servers and clocks most of the time.
+  maxWorkers: 2,
   roots: ['<rootDir>/src', '<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
   extensionsToTreatAsEsm: ['.ts'],

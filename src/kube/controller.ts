@@ -121,7 +121,8 @@ async function runOnce(options: ControllerOptions, key: ObjectKey, hardStop: Abo
   }
   if (outcome.type === 'retry') {
     if (run.signal.reason instanceof ReconcileTimeout) metrics.timedOut()
-    log.warn('a reconcile failed and will be retried', { controller: name, key, error: outcome.error })
+    if (!hardStop.aborted)
+      log.warn('a reconcile failed and will be retried', { controller: name, key, error: outcome.error })
   }
   return outcome
 }

@@ -138,8 +138,9 @@ async function run(
     const lease = leaseNameOf(namespaces, leaseNamespace)
     const leaders = createLeaderMetrics(registry).of(lease.name)
     if (!options.leaderElection) {
-      const stamp = await stampLease({ client, lease, identity, clock }, signal)
+      const stamp = await stampLease({ client, lease, identity, clock, log }, signal)
       if (stamp.type === 'refused') return stamp
+      if (stamp.type === 'stopped') return { type: 'ended' }
       enter('leading')
       await process.lead({ fence: stamp.fence, isHeld: () => true }, signal)
       return { type: 'ended' }

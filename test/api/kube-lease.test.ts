@@ -156,7 +156,7 @@ describeCluster('a lease on a real API server', () => {
     await a.leads()
     const stamp = async (identity: string) => {
       const lease = { namespace: 'default', name: 'stamped' }
-      const stamped = await stampLease({ client, lease, identity, clock: systemClock }, running.signal)
+      const stamped = await stampLease({ client, lease, identity, clock: systemClock, log: SILENT }, running.signal)
       return stamped.type === 'stamped' ? stamped.fence : Number.NaN
     }
     const [first, second] = [await stamp('b'), await stamp('c')]
@@ -167,7 +167,10 @@ describeCluster('a lease on a real API server', () => {
 
   test('is refused in words where there is no namespace, and where there is no right', async () => {
     const stamp = async (client: KubeClient, namespace: string) =>
-      stampLease({ client, lease: { namespace, name: 'x' }, identity: 'a', clock: systemClock }, running.signal)
+      stampLease(
+        { client, lease: { namespace, name: 'x' }, identity: 'a', clock: systemClock, log: SILENT },
+        running.signal,
+      )
     const missing = await stamp(await clientOf(), 'missing')
     expect(missing).toMatchObject({ type: 'refused', error: { code: 404 } })
     await cluster().addUser('nobody')

@@ -256,7 +256,10 @@ test.each([
   process.refused = refusal(code, reason)
   const refused = { type: 'refused', error: { code } }
   expect(await stand('a', process).ended).toMatchObject(refused)
-  const stamping = stampLease({ client: process, lease: LEASE, identity: 'b', clock }, new AbortController().signal)
+  const stamping = stampLease(
+    { client: process, lease: LEASE, identity: 'b', clock, log: SILENT },
+    new AbortController().signal,
+  )
   expect(await stamping).toMatchObject(refused)
 })
 
@@ -266,17 +269,36 @@ describe('a stamp', () => {
   test('gives a fence by one write, and the next one a greater', async () => {
     const { clock, server } = world()
     const process = new Process(server, clock)
-    const stamp = (identity: string) => stampLease({ client: process, lease: LEASE, identity, clock }, NEVER)
+    const stamp = (identity: string) =>
+      stampLease({ client: process, lease: LEASE, identity, clock, log: SILENT }, NEVER)
     expect(await stamp('a')).toEqual({ type: 'stamped', fence: 101 })
     expect(await stamp('b')).toEqual({ type: 'stamped', fence: 102 })
     expect(process.requests).toEqual(['get', 'create', 'get', 'patch'])
+  })
+
+  test('waits for an API server that does not answer, and ends when it is told to stop', async () => {
+    const { clock, server } = world()
+    const process = new Process(server, clock)
+    process.path = 'down'
+    const stop = new AbortController()
+    const stamp = (signal: AbortSignal) =>
+      stampLease({ client: process, lease: LEASE, identity: 'a', clock, log: SILENT }, signal)
+    const stopped = stamp(stop.signal)
+    const stamped = stamp(NEVER)
+    await pass(clock, 5_000)
+    stop.abort()
+    expect(await stopped).toEqual({ type: 'stopped' })
+    expect(process.requests).toHaveLength(6)
+    process.path = 'up'
+    await pass(clock, 2_000)
+    expect(await stamped).toEqual({ type: 'stamped', fence: 101 })
   })
 
   test('ends the leadership of who was elected', async () => {
     const { clock, server, elect: stand } = world()
     const a = stand('a')
     await pass(clock, 1_000)
-    await stampLease({ client: new Process(server, clock), lease: LEASE, identity: 'b', clock }, NEVER)
+    await stampLease({ client: new Process(server, clock), lease: LEASE, identity: 'b', clock, log: SILENT }, NEVER)
     await pass(clock, 1_000)
     expect(await a.ended).toMatchObject({ type: 'lost', error: { reason: 'Taken' } })
   })

@@ -1,4 +1,5 @@
-import type { Clock } from '../../clock.ts'
+import { type Clock, sleep } from '../../clock.ts'
+import type { Log } from '../../log.ts'
 import { type ApiError, isApiError } from '../types.ts'
 import { type LeaseClient, type LeaseName, leaseCalls } from './calls.ts'
 import { LEASE_TIMINGS } from './elect.ts'
@@ -9,6 +10,7 @@ export type StampOptions = {
   readonly lease: LeaseName
   readonly identity: string
   readonly clock: Clock
+  readonly log: Log
 }
 
 export type Stamp =
@@ -16,25 +18,29 @@ export type Stamp =
   | { readonly type: 'stamped'; readonly fence: number }
   /** Leases may not be used here: 403, or 404 of a missing namespace. */
   | { readonly type: 'refused'; readonly error: ApiError }
+  /** The signal aborted first. */
+  | { readonly type: 'stopped' }
 
 /**
  * Takes a fence without an election: writes this process into the lease once, whoever holds it. A leader that renews the
- * lease sees that it was taken. Rejects with other `ApiError`s, and with the signal's reason.
+ * lease sees that it was taken. An API server that does not answer is waited for.
  */
 export async function stampLease(options: StampOptions, signal: AbortSignal): Promise<Stamp> {
-  const { identity, clock } = options
+  const { identity, clock, log } = options
   const calls = leaseCalls({ ...options, timeoutMs: LEASE_TIMINGS.renewDeadlineMs / 2 })
   const holder = { identity, durationMs: LEASE_TIMINGS.durationMs }
-  for (;;) {
-    signal.throwIfAborted()
+  while (!signal.aborted) {
     try {
       const found = await calls.read(signal)
       const spec = heldSpec(holder, found, clock.now())
       const write = await (found === undefined ? calls.create(spec, signal) : calls.write(spec, undefined, signal))
       if (write.type === 'written') return { type: 'stamped', fence: fenceOf(write.record.resourceVersion) }
     } catch (error) {
+      if (signal.aborted) break
       if (isApiError(error, 403, 404)) return { type: 'refused', error }
-      throw error
+      log.warn('the lease cannot be read or written; trying again', { error })
+      await sleep(clock, LEASE_TIMINGS.retryMs, signal).catch(() => {})
     }
   }
+  return { type: 'stopped' }
 }

@@ -290,6 +290,16 @@ describe('messages', () => {
       'bundle "files" (ConfigMap "support-files") was refused by 1 of 2 pods: tools/w.ts:3:9: broken; the last good version goes on serving',
     ],
     [
+      'a ConfigMap that is missing is named once',
+      view([pod('a')], {
+        bundles: new Map([
+          ['files', { configMap: 'f', problem: { reason: 'ConfigMapNotFound', message: 'there is no ConfigMap "f"' } }],
+        ]),
+      }),
+      {},
+      'waits: bundle "files": there is no ConfigMap "f"; the last good version serves until then',
+    ],
+    [
       'what waits says for what',
       view([pod('a', { item: WAITS })]),
       {},

@@ -25,12 +25,13 @@ export function describeProblem({ message, path, file, line, column }: Problem):
   return line === undefined && message.includes(file) ? message : `${place}: ${message}`
 }
 
-/** What a unit is called in a sentence about something else. */
-function nameOf(unit: string, view: RuntimeView): string {
+/** What a unit is called in a sentence that goes on with what is wrong with it. */
+function nameOf(unit: string, { message }: Problem, view: RuntimeView): string {
   if (unit === SETTINGS_ID) return `the settings of AgentRuntime "${view.name.name}"`
   const name = unit.slice(unit.indexOf('/') + 1)
   const configMap = view.bundles.get(name)?.configMap
-  return configMap === undefined ? `bundle "${name}"` : `bundle "${name}" (ConfigMap "${configMap}")`
+  const isToldOf = configMap === undefined || message.includes(`ConfigMap "${configMap}"`)
+  return isToldOf ? `bundle "${name}"` : `bundle "${name}" (ConfigMap "${configMap}")`
 }
 
 /** The unit that a message is about, and what the message speaks of. */
@@ -52,7 +53,7 @@ export function describeStanding(standing: Standing, subject: Subject): string {
     case 'unreachable':
       return `${countOf(unreachableIn(tally), tally.counted)} have not acknowledged revision ${shortOf(desired)}: ${standing.problem.message}`
     case 'waiting': {
-      const about = standing.unit === subject.id ? '' : `${nameOf(standing.unit, view)}: `
+      const about = standing.unit === subject.id ? '' : `${nameOf(standing.unit, standing.problem, view)}: `
       const meanwhile = tally.serving > 0 ? 'the last good version serves until then' : 'nothing serves until then'
       return `waits: ${about}${describeProblem(standing.problem)}${bundleHint(standing, subject)}; ${meanwhile}`
     }
@@ -80,10 +81,10 @@ function describeRefusal(standing: Extract<Standing, { type: 'refused' }>, subje
   const outlook = tally.serving > 0 ? 'the last good version goes on serving' : 'nothing serves until it is mended'
   const isFoundHere =
     standing.unit !== subject.id && view.bundles.get(bundleNameOf(standing.unit))?.problem !== undefined
-  if (isFoundHere) return `${nameOf(standing.unit, view)} cannot be used: ${problem}; ${outlook}`
+  if (isFoundHere) return `${nameOf(standing.unit, standing.problem, view)} cannot be used: ${problem}; ${outlook}`
   const who = isOwn
     ? `revision ${shortOf(subject.desired)} was`
-    : `${nameOf(standing.unit, view)} ${standing.unit === SETTINGS_ID ? 'were' : 'was'}`
+    : `${nameOf(standing.unit, standing.problem, view)} ${standing.unit === SETTINGS_ID ? 'were' : 'was'}`
   return `${who} refused by ${countOf(pods, Math.max(pods, tally.counted))}: ${problem}; ${outlook}`
 }
 
