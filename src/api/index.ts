@@ -50,6 +50,7 @@ export {
   applyResponse,
   type BundlePush,
   type BundleState,
+  eventId,
   type ItemResult,
   type ItemState,
   type Outcome,

@@ -49,7 +49,7 @@ export const bundleState = z.strictObject({
 export type BundleState = z.output<typeof bundleState>
 
 /** `bootId/seq`: the number counts a process's events from 1 without gaps; 0 stands for none yet. */
-const eventId = z.string().min(3).max(128)
+export const eventId = z.string().min(3).max(128)
 
 const itemStats = z.strictObject({ runs: z.int().nonnegative(), errors: z.int().nonnegative() })
 

@@ -38,7 +38,7 @@ import { itemKey } from './items/keys.ts'
 import { ItemReconciler } from './items/reconcile.ts'
 import { type OperatorMetrics, operatorMetrics, podCallMetrics, UNIT_PREFIX } from './metrics.ts'
 import { connectPod, createStateInterner } from './pods/index.ts'
-import { counted, createHttpTarget, createTurns } from './target/index.ts'
+import { counted, createEventParser, createHttpTarget, createTurns } from './target/index.ts'
 import type { UnitEvent } from './unit/events.ts'
 import { Units } from './units.ts'
 import { watchPods } from './world/pod-watches.ts'
@@ -270,7 +270,7 @@ class OperatorProcess {
   #startUnits(fence: number, record: RecordEvent, signal: AbortSignal): Units {
     const { clock, log } = this.#options
     const interner = createStateInterner()
-    const turns = createTurns()
+    const common = { clock, turns: createTurns(), parseEvent: createEventParser() }
     const watching = { client: this.#client, clock, log, metrics: this.#watchMetrics, watchLog: this.#watchLog }
     const wake = (namespace: string | undefined) => this.#units?.wakeNamespace(namespace)
     const units = new Units(
@@ -286,7 +286,7 @@ class OperatorProcess {
           inTurn: pLimit(LARGE_CALLS),
           metrics: this.#metrics,
           reach: ({ token, ...address }) =>
-            counted(createHttpTarget({ ...address, token: () => token() ?? '', clock, turns }), this.#countCall),
+            counted(createHttpTarget({ ...address, ...common, token: () => token() ?? '' }), this.#countCall),
           connect: (pod, target, onChange, ends) =>
             connectPod({ target, pod, clock, onChange, interner, onDivergence: this.#metrics.driftRepaired }, ends),
         },

@@ -7,9 +7,13 @@ import { definitionRevision, secretId } from '../../api/index.ts'
 import { systemClock } from '../../clock.ts'
 import { agent, push, settings, V1, V2 } from '../../runtime/registry/registry.fixture.ts'
 import { startManagement, type TestManagement, TOKEN } from '../../runtime/server/management/management.fixture.ts'
+import { createEventParser } from '../target/event-parser.ts'
 import { createHttpTarget, type HttpTarget } from '../target/index.ts'
+import { createTurns } from '../target/turns.ts'
 import { emptyCall } from './fake-runtime.fixture.ts'
 import { connectPod, type PodChange } from './index.ts'
+
+const SHARED = { turns: createTurns(), parseEvent: createEventParser() }
 
 const SERVER_NAME = 'main.team.runtime.midflight'
 const never = new AbortController().signal
@@ -38,7 +42,7 @@ async function runtimeWithTls(): Promise<TestManagement> {
 
 function targetOf(management: TestManagement, tls: { ca: string; serverName: string } | undefined): HttpTarget {
   const port = Number(new URL(management.url).port)
-  const target = createHttpTarget({ host: '127.0.0.1', port, token: () => TOKEN, tls })
+  const target = createHttpTarget({ ...SHARED, host: '127.0.0.1', port, token: () => TOKEN, tls })
   disposables.defer(() => target.close())
   return target
 }

@@ -18,8 +18,8 @@ const NOTHING: Difference['remove'] = { items: [], bundles: [], secrets: [] }
 export function firstChunk(whole: Difference): Chunk {
   const budget = { characters: CHUNK_CHARACTERS, entries: CHUNK_ITEMS }
   const bundles = take(whole.bundles, budget, (push) => filesLength(push.files))
-  const { [SETTINGS_ID]: settings, ...others } = whole.items
-  const items = take(bundles.isAll ? others : {}, budget, ({ definition }) => lengthOf(definition as Definition))
+  const settings = whole.items[SETTINGS_ID]
+  const items = take(bundles.isAll ? whole.items : {}, budget, ({ definition }) => lengthOf(definition as Definition))
   const isLast = bundles.isAll && items.isAll
   const { secrets, pins } = whole
   const part = {
@@ -32,6 +32,9 @@ export function firstChunk(whole: Difference): Chunk {
   return { part, isLast }
 }
 
+/** Whether a difference has as many items as one call takes. */
+export const isFull = ({ items }: Difference): boolean => Object.keys(items).length >= CHUNK_ITEMS
+
 type Budget = { characters: number; entries: number }
 
 /** Entries as long as the budget lasts; the first of a fresh budget always fits. */
@@ -41,7 +44,10 @@ function take<T>(
   length: (entry: T) => number,
 ): { taken: Record<string, T>; isAll: boolean } {
   const taken: Record<string, T> = {}
-  for (const [key, entry] of Object.entries(record)) {
+  // As it is: a list of all would be made for each of many pods, and mostly thrown away.
+  for (const key in record) {
+    const entry = record[key]
+    if (entry === undefined || key === SETTINGS_ID) continue
     const size = length(entry)
     const isFresh = budget.characters === CHUNK_CHARACTERS
     if (budget.entries === 0 || (size > budget.characters && !isFresh)) return { taken, isAll: false }

@@ -1,5 +1,5 @@
 import { type ApplyRequest, type ItemId, type RuntimeState, SETTINGS_ID } from '../../api/index.ts'
-import type { Desired, PodState } from '../ports.ts'
+import type { Desired, PlacedItem, PodState } from '../ports.ts'
 
 /** What a target has to be told so that it holds what is desired. */
 export type Difference = Pick<ApplyRequest, 'items' | 'bundles' | 'secrets' | 'remove' | 'pins'>
@@ -22,8 +22,8 @@ export const podStateOf = (state: RuntimeState): PodState => ({
  */
 export function difference(state: PodState, desired: Desired): Difference {
   const items: Difference['items'] = {}
-  for (const [id, { revision, definition }] of desired.items) {
-    if (!holdsItem(state, id, revision, desired)) items[id] = { owner: desired.owner, revision, definition }
+  for (const [id, item] of desired.items) {
+    if (!holdsItem(state, id, item.revision, desired)) items[id] = sentOf(item, desired)
   }
   return {
     items,
@@ -36,6 +36,19 @@ export function difference(state: PodState, desired: Desired): Difference {
     },
     ...(isSameMap(state.pins, desired.pins) ? {} : { pins: Object.fromEntries(desired.pins) }),
   }
+}
+
+type Sent = Difference['items'][string]
+
+const sent = new WeakMap<PlacedItem, Sent>()
+
+/** An item as it is sent; the same one goes to every pod, so it is made once. */
+function sentOf(item: PlacedItem, { owner }: Desired): Sent {
+  const known = sent.get(item)
+  if (known?.owner === owner) return known
+  const made = { owner, revision: item.revision, definition: item.definition }
+  sent.set(item, made)
+  return made
 }
 
 function holdsItem(state: PodState, id: ItemId, revision: string, { owner }: Desired): boolean {

@@ -4,8 +4,12 @@ import { createVirtualClock } from '../../clock.fixture.ts'
 import { type Clock, systemClock } from '../../clock.ts'
 import { emptyCall, FakeRuntime } from '../pods/fake-runtime.fixture.ts'
 import { counted } from './counted.ts'
+import { createEventParser } from './event-parser.ts'
 import { answer, listen, managementOf } from './fake-server.fixture.ts'
 import { createHttpTarget, type HttpTarget } from './http-target.ts'
+import { createTurns } from './turns.ts'
+
+const SHARED = { turns: createTurns(), parseEvent: createEventParser() }
 
 const TOKEN = 'canary-token-7f3a'
 const never = new AbortController().signal
@@ -20,7 +24,7 @@ type Counted = { readonly target: HttpTarget; readonly counts: readonly string[]
 
 async function countedAt(listener: RequestListener, clock: Clock = systemClock): Promise<Counted> {
   const { port } = disposables.use(await listen(listener))
-  const http = createHttpTarget({ host: '127.0.0.1', port, token: () => TOKEN, clock })
+  const http = createHttpTarget({ ...SHARED, host: '127.0.0.1', port, token: () => TOKEN, clock })
   disposables.defer(() => http.close())
   const counts: string[] = []
   return { target: counted(http, (call, result) => void counts.push(`${call} ${result}`)), counts }

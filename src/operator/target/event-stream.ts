@@ -1,9 +1,8 @@
 import { createParser } from 'eventsource-parser'
 import type { Dispatcher } from 'undici'
-import { type RuntimeEvent, runtimeEvent } from '../../api/index.ts'
+import type { RuntimeEvent } from '../../api/index.ts'
 import { abandonOnAbort, linkedTo } from '../../clock.ts'
 import type { Line } from './exchange.ts'
-import { jsonOf } from './json.ts'
 import { connectionFailure, refusalOf, unreachable } from './refusal.ts'
 
 export type StreamRequest = {
@@ -36,7 +35,7 @@ export async function* readEvents(
   try {
     const body = await openStream(line, request, linked.signal)
     opening.cancel()
-    const feed = eventReader(address)
+    const feed = eventReader(line)
     const decoder = new TextDecoder()
     for await (const chunk of body as AsyncIterable<Uint8Array>) {
       silence.refresh()
@@ -67,11 +66,15 @@ async function openStream(
 }
 
 /** Takes text as it comes and gives the events that it completes. @throws ProblemError RuntimeUnreachable */
-function eventReader(address: string): (text: string) => RuntimeEvent[] {
+function eventReader({ address, parseEvent }: Line): (text: string) => RuntimeEvent[] {
   let events: RuntimeEvent[] = []
   const parser = createParser({
     maxBufferSize: MAX_EVENT,
-    onEvent: ({ data }) => events.push(eventOf(data, address)),
+    onEvent: ({ data }) => {
+      const event = parseEvent(data)
+      if (event === undefined) throw unreachable(address, 'sent an event that is none of the management protocol')
+      events.push(event)
+    },
     onError: (error) => {
       if (error.type === 'max-buffer-size-exceeded') {
         throw unreachable(address, `sent an event of more than ${MAX_EVENT} characters`)
@@ -84,12 +87,6 @@ function eventReader(address: string): (text: string) => RuntimeEvent[] {
     events = []
     return complete
   }
-}
-
-function eventOf(data: string, address: string): RuntimeEvent {
-  const parsed = runtimeEvent.safeParse(jsonOf(data))
-  if (parsed.success) return parsed.data
-  throw unreachable(address, 'sent an event that is none of the management protocol')
 }
 
 const ignore = () => undefined

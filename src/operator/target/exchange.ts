@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { abandonOnAbort, type Clock, linkedTo } from '../../clock.ts'
+import type { ParseEvent } from './event-parser.ts'
 import { jsonOf } from './json.ts'
 import { connectionFailure, tooSlow, unreachable } from './refusal.ts'
 import type { Turns } from './turns.ts'
@@ -10,6 +11,7 @@ export type Line = {
   readonly address: string
   readonly clock: Clock
   readonly turns: Turns
+  readonly parseEvent: ParseEvent
 }
 
 export type Exchange = {

@@ -5,8 +5,12 @@ import { type Problem, ProblemError, type RuntimeEvent } from '../../api/index.t
 import { createVirtualClock } from '../../clock.fixture.ts'
 import { type Clock, systemClock } from '../../clock.ts'
 import { emptyCall, FakeRuntime, refusing, serving } from '../pods/fake-runtime.fixture.ts'
+import { createEventParser } from './event-parser.ts'
 import { answer, type FakeServer, listen, managementOf } from './fake-server.fixture.ts'
 import { createHttpTarget, type HttpTarget } from './http-target.ts'
+import { createTurns } from './turns.ts'
+
+const SHARED = { turns: createTurns(), parseEvent: createEventParser() }
 
 const TOKEN = 'canary-token-7f3a'
 const never = new AbortController().signal
@@ -20,7 +24,7 @@ afterEach(async () => {
 type Setup = { readonly token?: string; readonly clock?: Clock }
 
 function targetAt(port: number, { token = TOKEN, clock = systemClock }: Setup = {}): HttpTarget {
-  const target = createHttpTarget({ host: '127.0.0.1', port, token: () => token, clock })
+  const target = createHttpTarget({ ...SHARED, host: '127.0.0.1', port, token: () => token, clock })
   disposables.defer(() => target.close())
   return target
 }

@@ -4,10 +4,11 @@ import type { z } from 'zod'
 import { applyResponse, type RuntimeState, runtimeState } from '../../api/index.ts'
 import { type Clock, systemClock } from '../../clock.ts'
 import type { RuntimeTarget } from '../ports.ts'
+import type { ParseEvent } from './event-parser.ts'
 import { readEvents } from './event-stream.ts'
 import { type Exchange, exchange, type Line } from './exchange.ts'
 import { checkProtocol, refusalOf, unreachable } from './refusal.ts'
-import { createTurns, type Turns } from './turns.ts'
+import type { Turns } from './turns.ts'
 
 export type HttpTargetOptions = {
   /** A name or an address; that of a pod is an address. */
@@ -19,7 +20,9 @@ export type HttpTargetOptions = {
   readonly tls?: { readonly ca: string; readonly serverName: string } | undefined
   readonly clock?: Clock
   /** For long answers: one for all pods of an operator. */
-  readonly turns?: Turns
+  readonly turns: Turns
+  /** One for all pods of an operator. */
+  readonly parseEvent: ParseEvent
 }
 
 /** A pod over the network. All errors are ProblemErrors that name host and port, never token or content. */
@@ -41,10 +44,10 @@ const ACTIVATE = { headMs: 15_000, wholeMs: 15_000, maxBytes: 16 * MIB }
 
 /** Connects only when something is asked. */
 export function createHttpTarget(options: HttpTargetOptions): HttpTarget {
-  const { host, port, token, tls, clock = systemClock, turns = createTurns() } = options
+  const { host, port, token, tls, clock = systemClock, turns, parseEvent } = options
   const address = `${isIPv6(host) ? `[${host}]` : host}:${port}`
   const { requests, streams } = connectionsTo(address, tls)
-  const line: Line = { dispatcher: requests, address, clock, turns }
+  const line: Line = { dispatcher: requests, address, clock, turns, parseEvent }
 
   /** @returns undefined for 304, which only a request with an etag may get */
   const call = async (request: Call, signal: AbortSignal) => {

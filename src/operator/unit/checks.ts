@@ -45,8 +45,9 @@ export class Checks {
   ): Promise<ReadonlyMap<string, Verdict>> {
     const lackingIn = (entry: PodEntry): Difference | undefined => {
       const { state } = entry.connection
+      if (state === undefined || isNew(state)) return undefined
       const rest = differenceOf(entry)
-      return state === undefined || rest === undefined || this.mayActivate(state, rest) ? undefined : rest
+      return rest === undefined || this.mayActivate(state, rest) ? undefined : rest
     }
     const veterans = pods.filter((entry) => lackingIn(entry) !== undefined)
     const checks = veterans.map((entry) => checkPod(entry, desired, () => lackingIn(entry), deps))

@@ -1,8 +1,7 @@
-import { place, type Signature } from '../place/place.ts'
+import { bundleUnit, place, type Signature } from '../place/place.ts'
 import type { Desired, PodState, Verdict } from '../ports.ts'
 import type { Difference } from '../sync/difference.ts'
 import { type Inputs, isSameList } from './inputs.ts'
-import { lastGood } from './last-good.ts'
 import { Served } from './served.ts'
 
 type Test = (unit: string, revision: string) => boolean
@@ -42,5 +41,42 @@ export class Placement {
   /** What a pod is told first of the difference to what is placed. */
   first(state: PodState, whole: Difference): Difference {
     return this.#served.first(state, whole)
+  }
+}
+
+/**
+ * What is placed now, but for revisions of which nobody knows yet whether they are any good: there it is what was good
+ * before, to go back to.
+ * @param isGood whether a check passed a revision of a unit, or a pod serves it
+ */
+export function lastGood(
+  before: Desired | undefined,
+  now: Desired,
+  isGood: (unit: string, revision: string) => boolean,
+): Desired {
+  if (before === undefined || before === now) return now
+  const keep = <T>(
+    was: ReadonlyMap<string, T>,
+    is: ReadonlyMap<string, T>,
+    mayReplace: (key: string, next: T, last: T) => boolean,
+  ): Map<string, T> =>
+    new Map(
+      [...is].map(([key, next]) => {
+        const last = was.get(key)
+        return [key, last === undefined || mayReplace(key, next, last) ? next : last]
+      }),
+    )
+  return {
+    ...now,
+    items: keep(
+      before.items,
+      now.items,
+      (id, next, last) => next.revision === last.revision || isGood(id, next.revision),
+    ),
+    bundles: keep(
+      before.bundles,
+      now.bundles,
+      (name, next, last) => next.hash === last.hash || isGood(bundleUnit(name), next.hash),
+    ),
   }
 }

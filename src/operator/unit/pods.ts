@@ -89,6 +89,8 @@ type Kept = PodEntry & { readonly key: string; readonly access: { token: PodAddr
 /** Keeps an entry with a connection for each pod, and ends those of pods that are gone or moved to another address. */
 export class Pods {
   readonly #entries = new Map<string, Kept>()
+  /** The entries, as long as they are the same. */
+  #list: readonly PodEntry[] | undefined
   readonly #deps: PodsDeps
   readonly #signal: AbortSignal
 
@@ -98,7 +100,8 @@ export class Pods {
   }
 
   get entries(): readonly PodEntry[] {
-    return [...this.#entries.values()]
+    this.#list ??= [...this.#entries.values()]
+    return this.#list
   }
 
   /** Whether some pod is Ready and has been given everything. */
@@ -126,6 +129,7 @@ export class Pods {
       const host = podAddressOf(pod)
       if (host !== undefined) wanted.set(pod.metadata.uid ?? pod.metadata.name, { pod, address: addressOf?.(host) })
     }
+    this.#list = undefined
     let changed = this.#endOthers(wanted)
     for (const [uid, { pod, address }] of wanted) {
       const entry = this.#entries.get(uid)

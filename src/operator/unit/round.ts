@@ -161,6 +161,8 @@ export function activatePod(entry: PodEntry, desired: Desired, whole: Difference
   // A runtime always has settings: it does not count them while they are what it began with.
   const expected = desired.items.size - Number(desired.items.has(SETTINGS_ID))
   const last = isLast && desired.isWhole ? { complete: { expected } } : {}
+  // It is made anew when the call has ended: for thousands of items it is large.
+  entry.difference = undefined
   entry.activation = settle(entry, { ...request, ...last }, call)
 }
 

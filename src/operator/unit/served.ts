@@ -28,6 +28,7 @@ export class Served {
 
   /** What a pod is told now of a difference; the next one tells the rest. */
   first(state: PodState, whole: Difference): Difference {
+    if (this.#items.size === 0 && this.#bundles.size === 0) return whole
     const items = Object.entries(whole.items).flatMap(([id, { owner, revision }]) => {
       const last = state.items.has(id) ? undefined : this.#items.get(id)
       if (last === undefined || last.revision === revision) return []

@@ -15,8 +15,9 @@ import type { Dependents, FoundObject } from '../dependents/index.ts'
 import { connectPod } from '../pods/index.ts'
 import type { RuntimeTarget } from '../ports.ts'
 import { createCatalogue, FINALIZER } from '../world/catalogue.ts'
+import type { UnitDeps } from './deps.ts'
 import type { UnitEvent } from './events.ts'
-import { RuntimeUnit, type UnitDeps } from './unit.ts'
+import { RuntimeUnit } from './unit.ts'
 
 export const NAMESPACE = 'team'
 const TOKEN_REF = { name: 'management', key: 'token' }

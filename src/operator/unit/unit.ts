@@ -1,28 +1,29 @@
 import { type ItemId, type Problem, SETTINGS_ID } from '../../api/index.ts'
-import { abandonOnAbort, type Clock } from '../../clock.ts'
+import { abandonOnAbort } from '../../clock.ts'
 import type { Outcome } from '../../kube/index.ts'
 import type { KubeObject, ObjectName } from '../../kube/types.ts'
 import type { Entry } from '../compile/compile.ts'
-import type { OperatorMetrics } from '../metrics.ts'
 import { claimOf } from '../place/claims.ts'
 import type { PodChange } from '../pods/index.ts'
 import type { Desired, PodState, RuntimeView } from '../ports.ts'
 import type { Declared } from '../report/index.ts'
+import { isFull } from '../sync/chunks.ts'
 import { type Difference, difference, isEmpty } from '../sync/difference.ts'
 import { isLeaving } from '../world/catalogue.ts'
 import { accessOf } from './access.ts'
 import { Acknowledged } from './acknowledged.ts'
 import { Checks } from './checks.ts'
-import { takeovers, type UnitEvent } from './events.ts'
-import { createGatherer, declaredIn, desiredRevision, type InputSources, type Inputs, isSameList } from './inputs.ts'
+import type { UnitDeps } from './deps.ts'
+import { takeovers } from './events.ts'
+import { createGatherer, declaredIn, desiredRevision, type Inputs, isSameList } from './inputs.ts'
 import { Placement } from './placement.ts'
-import { type PodEntry, Pods, type PodsDeps, viewOf } from './pods.ts'
+import { type PodEntry, Pods, viewOf } from './pods.ts'
 import {
   activatePod,
   type Call,
   CHECK_MS,
   deadline,
-  type InTurn,
+  isNew,
   mustHear,
   type Obstacle,
   obstacleOf,
@@ -31,25 +32,6 @@ import {
   releaseClaim,
 } from './round.ts'
 import { Settling } from './settling.ts'
-
-export type UnitDeps = InputSources & {
-  readonly object: () => KubeObject | undefined
-  /** Pods that belong to the AgentRuntime, and names of those that belong to an older one; undefined: not known yet. */
-  readonly pods: () => { readonly owned: readonly KubeObject[]; readonly lost: readonly string[] } | undefined
-  /** An item that another AgentRuntime is to serve now and does not yet: it stays where it is. */
-  readonly isMoving: (id: ItemId) => boolean
-  readonly fence: number
-  readonly reach: PodsDeps['reach']
-  readonly connect: PodsDeps['connect']
-  readonly clock: Clock
-  readonly inTurn: InTurn
-  readonly metrics: OperatorMetrics
-  /** Reconcile again soon. */
-  readonly wake: () => void
-  /** What is to be said of these items may have changed; of the AgentRuntime in any case. */
-  readonly touch: (items: Iterable<ItemId> | 'all') => void
-  readonly record: (about: ItemId, event: UnitEvent) => void
-}
 
 /** A pod, what it holds, and what it still has to be told. */
 type Lacking = { readonly entry: PodEntry; readonly state: PodState; readonly rest: Difference }
@@ -77,6 +59,8 @@ export class RuntimeUnit {
   #desired: Desired | undefined
   #view: RuntimeView | undefined
   #isWaitingToLetGo = false
+  /** Whether what is to be said of any item may have changed since the last reconcile. */
+  #isAllTouched = false
   #isAware = false
   /** Those of the pods that were told of. */
   #faults: readonly Problem[] = []
@@ -98,17 +82,22 @@ export class RuntimeUnit {
       this.stop()
       return { type: 'settled' }
     }
+    if (this.#isAllTouched) this.#deps.touch('all')
+    this.#isAllTouched = false
     const inputs = this.#takeInputs()
     if (inputs === undefined || !this.#followPods(inputs)) return { type: 'settled' }
     if (isLeaving(object)) return this.#leave(object)
     if (this.#isWaitingToLetGo) this.#lookAgain()
     let desired = this.#place(object, inputs)
-    this.#costMs = this.#deps.clock.monotonic() - startedAt
+    const placedMs = this.#deps.clock.monotonic() - startedAt
     await this.#raiseFence(desired)
     if (await this.#check(desired)) desired = this.#place(object, inputs)
-    const isServed = (unit: string, revision: string) => this.acknowledged.servesSomewhere(unit, revision)
+    const askedAt = this.#deps.clock.monotonic()
+    const { acknowledged } = this
+    const isServed = (unit: string, revision: string) => acknowledged.servesSomewhere(unit, revision)
     this.#placement.judge((unit, revision) => this.#checks.hasPassed(unit, revision), isServed)
     this.#dispatch(desired)
+    this.#costMs = placedMs + this.#deps.clock.monotonic() - askedAt
     return this.#nextLook()
   }
 
@@ -136,7 +125,7 @@ export class RuntimeUnit {
     return this.#isWaitingToLetGo
   }
 
-  /** How long the last reconcile took to find out what is wanted, in milliseconds of this process's time. */
+  /** How long the last reconcile took, but for what it waited, in milliseconds. */
   get costMs(): number {
     return this.#costMs
   }
@@ -231,8 +220,9 @@ export class RuntimeUnit {
     const call = this.#call
     const calls = this.#free(desired).flatMap((entry) => {
       const { state } = entry.connection
+      if (state === undefined || state.fence >= desired.fence || entry.activation) return []
       const rest = this.#differenceOf(entry, desired)
-      if (state === undefined || rest === undefined || state.fence >= desired.fence || entry.activation) return []
+      if (rest === undefined) return []
       if (isEmpty(rest)) activatePod(entry, desired, rest, call)
       else raiseFence(entry, desired, call)
       return [entry.activation]
@@ -317,6 +307,8 @@ export class RuntimeUnit {
       entry.isInSync = true
       // What it failed at was done all the same, or is wanted no more.
       entry.fault = undefined
+    } else if (!desired.isWhole && isNew(state) && !isFull(rest)) {
+      // The rest is about to come: each pod is given everything in as few calls as that takes.
     } else if (!this.#checks.mayActivate(state, rest)) {
       if (this.#pods.awaitedMs === 0) this.#deps.wake()
     } else {
@@ -369,8 +361,15 @@ export class RuntimeUnit {
     const counts = isComplete !== entry.isComplete
     entry.isComplete = isComplete
     this.#settling.counted(this.#pods.isAnyCounted)
-    this.#deps.touch(link || restarted || bundles || counts ? 'all' : items)
+    // Hundreds of pods that come at once are told of together.
+    if (items === 'all' || link || restarted || bundles || counts) this.#isAllTouched = true
+    else this.#deps.touch(isComplete ? items : this.#leavingOf(items))
     this.#deps.wake()
+  }
+
+  /** Of a pod that does not count only what it lets go of is news. */
+  *#leavingOf(items: Iterable<ItemId>): Generator<ItemId> {
+    for (const id of items) if (!this.#desired?.items.has(id)) yield id
   }
 
   /** The AgentRuntime is being deleted: its pods let go of everything it declared, and of its claim. */

@@ -6,6 +6,7 @@ import {
   type Expectations,
   type KubeClient,
   type KubeObject,
+  keyOf,
   type Store,
   type StoreEvent,
   type WatchClient,
@@ -16,6 +17,7 @@ import {
 import type { Log } from '../../log.ts'
 import { RESOURCE_TYPES } from '../items/keys.ts'
 import { type Catalogue, type Change, createCatalogue } from './catalogue.ts'
+import { createInbox } from './inbox.ts'
 import type { WatchLog } from './watch-log.ts'
 
 /** An object that changed, or was there from the start. */
@@ -44,7 +46,6 @@ export interface World {
   readonly catalogue: Catalogue
   /** Resolves when all lists are complete. */
   synced(signal: AbortSignal): Promise<void>
-  readonly hasSynced: boolean
   /** Whether every watch works, or tries to. One that does neither is a defect that a restart may mend. */
   readonly isAlive: boolean
   expectations(kind: Kind, namespace: string | undefined): Expectations
@@ -54,6 +55,8 @@ export interface World {
   /** Resolves when the signal has aborted and nothing is watched any more. */
   readonly ended: Promise<unknown>
 }
+
+type Arrival = { readonly event: StoreEvent; readonly expectations: Expectations }
 
 type Shelf = {
   readonly store: Store
@@ -69,16 +72,23 @@ const MOST_STILL_MS = 1_210_000
 export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
   const { namespaces, clock, log, metrics, client, watchLog } = options
   const catalogue = createCatalogue()
+  const inbox = createInbox(clock, (arrival: Arrival) => {
+    try {
+      take(arrival)
+    } catch (error) {
+      log.error('an object could not be taken in', { key: keyOf(arrival.event.object), error })
+    }
+  })
   const scopes = namespaces.length === 0 ? [undefined] : namespaces
   const shelves = kinds().flatMap((kind) => scopes.map((namespace) => shelf(kind, namespace)))
 
   function shelf(kind: Kind, namespace: string | undefined): Shelf {
     const store = createStore({ log })
     const expectations = createExpectations({ cache: store, clock })
-    store.subscribe((event) => take(event, expectations))
+    store.subscribe((event) => inbox.put({ event, expectations }))
     return { store, kind, namespace, expectations }
   }
-  function take({ type, object, isInitial }: StoreEvent, expectations: Expectations): void {
+  function take({ event: { type, object, isInitial }, expectations }: Arrival): void {
     const change = type === 'DELETED' ? catalogue.remove(object) : catalogue.put(object)
     options.onObject({ object, change, isInitial, isOwn: expectations.shown(object) && type !== 'DELETED' })
   }
@@ -97,9 +107,7 @@ export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
     catalogue,
     synced: async (until) => {
       await Promise.all(shelves.map(({ store }) => store.synced(until)))
-    },
-    get hasSynced() {
-      return shelves.every(({ store }) => store.hasSynced)
+      await inbox.drained()
     },
     get isAlive() {
       const now = clock.monotonic()
