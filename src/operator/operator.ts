@@ -81,7 +81,7 @@ export interface Operator {
 }
 
 /** Large calls to pods at once: more would hold hundreds of megabytes for a large fleet. */
-const LARGE_CALLS = 32
+const LARGE_CALLS = 16
 /** How long one object's reconcile may take: a few requests. */
 const ITEM_TIMEOUT_MS = 60_000
 

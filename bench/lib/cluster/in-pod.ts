@@ -51,6 +51,9 @@ export function startInPod(
 
 export type Operator = { readonly child: Child; readonly user: string; readonly metricsUrl: string }
 
+/** As in the Deployment of docs/operator.md. */
+const HEAP = '--max-old-space-size=256'
+
 /** Starts the operator; it has not done anything yet when this resolves. */
 export async function startOperator(
   context: Pick<Context, 'processes'>,
@@ -60,6 +63,6 @@ export async function startOperator(
   const account = await makeAccount(cluster, 'operator')
   const port = await freePort()
   const flags = ['--leader-election', 'false', '--metrics-port', String(port)]
-  const child = startInPod(context, cluster, account, [process.execPath, main, 'operator', ...flags])
+  const child = startInPod(context, cluster, account, [process.execPath, HEAP, main, 'operator', ...flags])
   return { child, user: account.user, metricsUrl: `http://127.0.0.1:${port}` }
 }

@@ -244,6 +244,7 @@ describe('a pod that does not answer', () => {
 describe('the safety net', () => {
   test('looks at the state at any time within 30 s, and every 30 s from then on', async () => {
     const runtime = new FakeRuntime()
+    runtime.complete = true
     const rig = await following(runtime)
     for (const [ms, reads] of [
       [0.999 * 30_000, 2],
@@ -256,6 +257,21 @@ describe('the safety net', () => {
       await quiet()
     }
     expect(rig.divergences).toEqual([])
+    await rig.end()
+  })
+
+  test('does not look at a state that is only being made, and does when nothing is told the pod any more', async () => {
+    const runtime = new FakeRuntime()
+    const rig = await following(runtime)
+    await rig.clock.scheduled(0.999 * 30_000)
+    rig.clock.advance(0.999 * 30_000)
+    await rig.clock.scheduled(30_000)
+    await rig.pod.apply(call, never)
+    rig.clock.advance(29_999)
+    await quiet()
+    expect(runtime.calls.state).toBe(1)
+    rig.clock.advance(1)
+    await until(() => runtime.calls.state === 2)
     await rig.end()
   })
 
@@ -355,8 +371,8 @@ describe('apply', () => {
     runtime.isSilent = true
     const items = { 'agents/a': { owner: 'operator', revision: hashText('a'), definition: {} } } as const
     const applied = rig.pod.apply({ ...call, items }, never)
-    await rig.clock.scheduled(2000)
-    rig.clock.advance(2000)
+    await rig.clock.scheduled(5000)
+    rig.clock.advance(5000)
     await rig.clock.scheduled(1000)
     rig.clock.advance(1000)
     await applied

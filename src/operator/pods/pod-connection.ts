@@ -73,7 +73,7 @@ const CHECK_MS = 30_000
 const CHECK_AGAIN_MS = 1000
 const MAX_CHECKS_AGAIN = 3
 /** How long after an answer the events that it holds may take. */
-const EVENTS_MS = 2000
+const EVENTS_MS = 5000
 /** How long the events may be behind a state that was read. */
 const LAG_MS = 1000
 /** A connection that held this long was a good one. */
@@ -98,6 +98,8 @@ class Connection implements PodConnection {
   #etag: string | undefined
   /** Calls of `apply`, to tell whether one overlapped a read. */
   readonly #calls = { begun: 0, ended: 0 }
+  /** When the last call began, or the first state was read; on the monotonic clock. */
+  #calledAt = 0
   #wake = Promise.withResolvers<void>()
   #waiters: Waiter[] = []
   /** Told how the next read that begins from now on ends. */
@@ -151,6 +153,7 @@ class Connection implements PodConnection {
   /** After a failure the pod may have done some of it, or be another one. */
   async #call(request: ApplyRequest, signal: AbortSignal): Promise<ApplyResponse> {
     this.#calls.begun += 1
+    this.#calledAt = this.#options.clock.monotonic()
     try {
       return await abandonOnAbort(this.#options.target.apply(request, signal), signal)
     } catch (error) {
@@ -238,8 +241,11 @@ class Connection implements PodConnection {
     while (!signal.aborted && look !== 'lost') {
       repeats = look === 'again' ? repeats + 1 : 0
       const isSoon = repeats > 0 && repeats <= MAX_CHECKS_AGAIN
-      await this.#wokenWithin(isSoon ? CHECK_AGAIN_MS : pauseMs, signal)
+      const isWoken = await this.#wokenWithin(isSoon ? CHECK_AGAIN_MS : pauseMs, signal)
       if (!isSoon) pauseMs = CHECK_MS
+      // A state that is only being made would be read in vain, hundreds of large ones at a time.
+      const isInMaking = !mirror.complete && this.#options.clock.monotonic() - this.#calledAt < CHECK_MS
+      if (!isWoken && !isSoon && isInMaking) continue
       if (!signal.aborted) look = await this.#lookAt(signal, (state) => this.#compare(mirror, state, signal))
     }
   }
@@ -307,6 +313,7 @@ class Connection implements PodConnection {
     this.link = { type: 'reachable' }
     if (before === undefined || before.bootId !== state.bootId) {
       this.#mirror = new Mirror(state, this.#interner)
+      this.#calledAt = this.#options.clock.monotonic()
       this.#etag = undefined
       before?.release()
       this.#options.onChange({ items: 'all', bundles: true, link: !isLinked, restarted: before !== undefined })
@@ -359,14 +366,15 @@ class Connection implements PodConnection {
     return promise
   }
 
-  /** Waits, unless it is woken. */
-  async #wokenWithin(ms: number, signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = this.#options.clock.timer(ms, resolve)
+  /** Waits, unless it is woken: then true. */
+  async #wokenWithin(ms: number, signal: AbortSignal): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    const timer = this.#options.clock.timer(ms, () => resolve(false))
     try {
-      await abandonOnAbort(Promise.race([promise, this.#wake.promise]), signal)
+      return await abandonOnAbort(Promise.race([promise, this.#wake.promise.then(() => true)]), signal)
     } catch {
       // Whoever waits looks at the signal.
+      return false
     } finally {
       timer.cancel()
     }
