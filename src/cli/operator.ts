@@ -12,7 +12,9 @@ import {
 } from '../kube/index.ts'
 import { createLog, type Log } from '../log.ts'
 import { type Operator, startOperator } from '../operator/index.ts'
-import { createHealthApp, type Readiness, serve } from '../runtime/server/index.ts'
+// Not by way of the index: an operator does not need what runs agents.
+import { createHealthApp, type Readiness } from '../runtime/server/health.ts'
+import { serve } from '../runtime/server/listen.ts'
 import { FailureError, type OperatorConfig, type PodEnvironment, podEnvironment, UsageError } from './config.ts'
 import { version } from './files.ts'
 import type { Io } from './io.ts'

@@ -55,13 +55,16 @@ describeCluster('bundles of an AgentRuntime', () => {
     })
 
     test('with a syntax error change nothing anywhere: every pod answers as before', async () => {
-      await scene.shows('AgentRuntime', 'default')
-      const good = await bundleOf(scene)
+      const active = scene.runtimes[0]?.runtime.registry.state().bundles.files?.active
+      const good = await until('the status names what serves', async () => {
+        const bundle = await bundleOf(scene)
+        return bundle?.lastGood === active ? bundle : undefined
+      })
       const snapshots = scene.runtimes.map(({ runtime }) => runtime.registry.state().snapshot)
       await scene.files('files', { 'weather.tool.ts': BROKEN, 'support.prompt.md': 'three' })
       await scene.shows('AgentRuntime', 'default', 'Ready=False/InvalidSyntax')
       const bad = await bundleOf(scene)
-      expect(bad).toMatchObject({ lastGood: good?.hash, rejected: bad?.hash })
+      expect(bad).toMatchObject({ lastGood: good.hash, rejected: bad?.hash })
       expect(bad?.error).toMatchObject({ reason: 'InvalidSyntax', file: 'weather.tool.ts', line: 2, column: 3 })
       expect(scene.runtimes.map(({ runtime }) => runtime.registry.state().snapshot)).toEqual(snapshots)
       expect(await scene.answers('agents/support')).toEqual(['two', 'two', 'two'])
