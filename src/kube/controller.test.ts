@@ -95,6 +95,26 @@ describe('a controller', () => {
     expect(await count('controller_runtime_reconcile_total{controller="things",result="requeue_after"}')).toBe(2)
   })
 
+  test('looks again after what is more urgent, where a reconcile says so', async () => {
+    const gate = Promise.withResolvers<void>()
+    const looks: string[] = []
+    const reconcile = async (key: string): Promise<Outcome> => {
+      looks.push(key)
+      if (key === 'slow') await gate.promise
+      return looks.length === 1 ? { type: 'requeue', afterMs: 1_000, priority: PRIORITY.LOW } : { type: 'settled' }
+    }
+    const { clock, queue } = start(reconcile, { workers: 1 })
+    queue.add('patient')
+    await settleDown()
+    queue.add('slow')
+    await settleDown()
+    clock.advance(1_000)
+    queue.add('urgent')
+    gate.resolve()
+    await settleDown()
+    expect(looks).toEqual(['patient', 'slow', 'urgent', 'patient'])
+  })
+
   test('does not run again what only a change can mend', async () => {
     const { clock, queue, reconciled, count } = start(async () => ({ type: 'stalled', error: new Error('bad spec') }))
     queue.add('a')

@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { CHUNK_ITEMS } from '../sync/chunks.ts'
 import { TestUnit } from './unit.fixture.ts'
 
@@ -31,4 +31,42 @@ test('what is given in several calls is not asked about when the last of them ha
   expect(sent.filter(({ mode }) => mode === 'check')).toEqual([])
   const given = sent.flatMap(({ items }) => Object.keys(items)).filter((id) => id.startsWith('agents/'))
   expect(given).toHaveLength(CHUNK_ITEMS + 5)
+})
+
+describe('a pod on its way in, while objects wait for their finalizer,', () => {
+  const waiting = { finalizers: [] }
+
+  test('is told what fills a call, and the rest with what was waited for', async () => {
+    const world = new TestUnit(1)
+    for (let n = 0; n < CHUNK_ITEMS + 5; n++) world.agent(`a${n}`, { instructions: 'one' })
+    world.agent('late', { instructions: 'one' }, waiting)
+    await world.quiet()
+    const [pod] = world.pods
+    const sizes = () => pod?.sent.map(({ items }) => Object.keys(items).filter((id) => id.startsWith('agents/')).length)
+    expect(sizes()).toEqual([CHUNK_ITEMS])
+    world.agent('late', { instructions: 'one' })
+    await world.quiet()
+    expect(sizes()).toEqual([CHUNK_ITEMS, 6])
+    expect(pod?.sent.at(-1)?.complete).toEqual({ expected: CHUNK_ITEMS + 6 })
+  })
+
+  test('is told all the same after half a minute', async () => {
+    const world = new TestUnit(1)
+    world.agent('a', { instructions: 'one' })
+    world.agent('late', { instructions: 'one' }, waiting)
+    await world.quiet()
+    expect(world.pods[0]?.sent).toEqual([])
+    await world.pass(31_000)
+    expect(world.pods[0]?.serving['agents/a']).toBe(world.revision('agents/a'))
+  })
+
+  test('is told of once for all when it counts, and not for each item', async () => {
+    const world = new TestUnit(1)
+    for (let n = 0; n < 5; n++) world.agent(`a${n}`, { instructions: 'one' })
+    await world.quiet()
+    world.touched.length = 0
+    world.pods[0]?.restart()
+    await world.quiet()
+    expect(new Set(world.touched)).toEqual(new Set(['all']))
+  })
 })
