@@ -96,11 +96,11 @@ describe('a controller', () => {
   })
 
   test('looks again after what is more urgent, where a reconcile says so', async () => {
-    const gate = Promise.withResolvers<void>()
+    const slow = Promise.withResolvers<void>()
     const looks: string[] = []
     const reconcile = async (key: string): Promise<Outcome> => {
       looks.push(key)
-      if (key === 'slow') await gate.promise
+      if (key === 'slow') await slow.promise
       return looks.length === 1 ? { type: 'requeue', afterMs: 1_000, priority: PRIORITY.LOW } : { type: 'settled' }
     }
     const { clock, queue } = start(reconcile, { workers: 1 })
@@ -110,7 +110,7 @@ describe('a controller', () => {
     await settleDown()
     clock.advance(1_000)
     queue.add('urgent')
-    gate.resolve()
+    slow.resolve()
     await settleDown()
     expect(looks).toEqual(['patient', 'slow', 'urgent', 'patient'])
   })

@@ -291,6 +291,7 @@ describe('the safety net', () => {
 
   test('compares nothing when events overtook the state', async () => {
     const runtime = new FakeRuntime()
+    runtime.complete = true
     const rig = await following(runtime)
     runtime.after = async () => {
       runtime.after = () => undefined

@@ -245,7 +245,7 @@ class Connection implements PodConnection {
       if (!isSoon) pauseMs = CHECK_MS
       // A state that is only being made would be read in vain, hundreds of large ones at a time.
       const isInMaking = !mirror.complete && this.#options.clock.monotonic() - this.#calledAt < CHECK_MS
-      if (!isWoken && !isSoon && isInMaking) continue
+      if (!isWoken && isInMaking) continue
       if (!signal.aborted) look = await this.#lookAt(signal, (state) => this.#compare(mirror, state, signal))
     }
   }
