@@ -1,8 +1,3 @@
+export type { PodChange, PodConnection, PodPhase } from './connection.ts'
 export { createStateInterner, type StateInterner } from './interner.ts'
-export {
-  connectPod,
-  type PodChange,
-  type PodConnection,
-  type PodConnectionOptions,
-  type PodPhase,
-} from './pod-connection.ts'
+export { connectPod, type PodConnectionOptions } from './pod-connection.ts'

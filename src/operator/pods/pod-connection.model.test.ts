@@ -2,9 +2,10 @@ import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { hashText, type ItemId, type ItemState } from '../../api/index.ts'
 import { createVirtualClock } from '../../clock.fixture.ts'
+import type { PodChange } from './connection.ts'
 import { emptyCall, FakeRuntime, refusing, serving } from './fake-runtime.fixture.ts'
 import { createStateInterner } from './interner.ts'
-import { connectPod, type PodChange } from './pod-connection.ts'
+import { connectPod } from './pod-connection.ts'
 
 const never = new AbortController().signal
 const { target: _, ...call } = emptyCall

@@ -2,10 +2,11 @@ import { describe, expect, test } from '@jest/globals'
 import { hashText, ProblemError } from '../../api/index.ts'
 import { createVirtualClock } from '../../clock.fixture.ts'
 import type { PodState } from '../ports.ts'
+import type { PodChange, PodConnection } from './connection.ts'
 import { emptyCall, FakeRuntime, refusing, serving } from './fake-runtime.fixture.ts'
 import { createStateInterner, type StateInterner } from './interner.ts'
 import type { Difference } from './mirror.ts'
-import { connectPod, type PodChange, type PodConnection } from './pod-connection.ts'
+import { connectPod } from './pod-connection.ts'
 
 const never = new AbortController().signal
 const { target: _, ...call } = emptyCall
