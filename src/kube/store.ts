@@ -50,7 +50,7 @@ export type StoreOptions = {
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
 
 /** Drops what no reconciler reads and what is often half of an object: managedFields and kubectl's last-applied copy. */
-export function withoutBookkeeping(object: KubeObject): KubeObject {
+function withoutBookkeeping(object: KubeObject): KubeObject {
   const { managedFields, annotations, ...metadata } = object.metadata
   if (annotations === undefined) return managedFields === undefined ? object : { ...object, metadata }
   const { [LAST_APPLIED]: lastApplied, ...kept } = annotations

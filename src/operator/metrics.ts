@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { CALL_RESULTS, type CallResult, POD_CALLS, type PodCall } from './target/index.ts'
+import { bundleUnit } from './unit-id.ts'
 
 /** What changes are told apart by: the part of an item's id before the slash. */
 export const PROPAGATED_KINDS = ['agents', 'teams', 'workflows', 'settings', 'bundles'] as const
@@ -11,7 +12,7 @@ export const UNIT_PREFIX: Readonly<Record<PropagatedKind, string>> = {
   teams: 'teams/',
   workflows: 'workflows/',
   settings: 'settings',
-  bundles: 'bundle/',
+  bundles: bundleUnit(''),
 }
 
 /** The operator's own metrics. Recorders never throw. */

@@ -83,7 +83,8 @@ function groupsOf(calls: Calls): ReadonlyMap<ItemId, number> {
     for (let id = left.pop(); id !== undefined; id = left.pop()) {
       if (groups.has(id)) continue
       groups.set(id, group)
-      left.push(...(callers.get(id) ?? []))
+      // One by one: as arguments, very many would not fit on the stack.
+      for (const caller of callers.get(id) ?? []) left.push(caller)
     }
   }
   return groups

@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { SETTINGS_ID } from '../../api/index.ts'
 import { agent, push, settings } from '../../runtime/registry/registry.fixture.ts'
 import type { Desired, Verdict } from '../ports.ts'
-import { type BundleInput, bundleUnit, type PlaceInput, place } from './place.ts'
+import { bundleUnit } from '../unit-id.ts'
+import { type BundleInput, type PlaceInput, place } from './place.ts'
 
 const item = (name: string, revision: string) => [
   name === SETTINGS_ID ? SETTINGS_ID : `agents/${name}`,

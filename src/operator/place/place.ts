@@ -1,5 +1,6 @@
 import { type BundlePush, type ItemId, SETTINGS_ID } from '../../api/index.ts'
 import type { Compiled, Desired, PlacedItem, Verdict } from '../ports.ts'
+import { bundleUnit } from '../unit-id.ts'
 
 /** A bundle of an AgentRuntime: its files, or that nothing is known of them yet, or that there are none. */
 export type BundleInput =
@@ -23,8 +24,6 @@ export type PlaceInput = {
   /** What was placed last that no check refused. */
   readonly before: Desired | undefined
 }
-
-export const bundleUnit = (name: string): string => `bundle/${name}`
 
 /**
  * What every pod of an AgentRuntime should hold. An item or a bundle that is impossible as declared, or that a check

@@ -1,5 +1,6 @@
 import { type BundleState, type ItemState, type Problem, REASONS, SETTINGS_ID } from '../../api/index.ts'
 import type { PodState, PodView, RuntimeView, Verdict } from '../ports.ts'
+import { bundleUnit } from '../unit-id.ts'
 
 /** How far one pod is with one unit: an item, the settings or a bundle. `unit` names what is in the way. */
 export type Standing =
@@ -12,8 +13,6 @@ export type Standing =
 
 export const SERVED: Standing = { type: 'served' }
 export const SYNCING: Standing = { type: 'syncing' }
-
-export const bundleUnit = (name: string): string => `bundle/${name}`
 
 type Candidate = ItemState['candidate']
 

@@ -1,5 +1,6 @@
 import { MAX_STATUS_MESSAGE, type Problem, SETTINGS_ID, SHORT_REVISION } from '../../api/index.ts'
 import type { RuntimeView } from '../ports.ts'
+import { bundleOfUnit } from '../unit-id.ts'
 import type { Standing } from './standing.ts'
 import type { Tally } from './tally.ts'
 
@@ -80,15 +81,13 @@ function describeRefusal(standing: Extract<Standing, { type: 'refused' }>, subje
   const problem = describeProblem(standing.problem)
   const outlook = tally.serving > 0 ? 'the last good version goes on serving' : 'nothing serves until it is mended'
   const isFoundHere =
-    standing.unit !== subject.id && view.bundles.get(bundleNameOf(standing.unit))?.problem !== undefined
+    standing.unit !== subject.id && view.bundles.get(bundleOfUnit(standing.unit) ?? '')?.problem !== undefined
   if (isFoundHere) return `${nameOf(standing.unit, standing.problem, view)} cannot be used: ${problem}; ${outlook}`
   const who = isOwn
     ? `revision ${shortOf(subject.desired)} was`
     : `${nameOf(standing.unit, standing.problem, view)} ${standing.unit === SETTINGS_ID ? 'were' : 'was'}`
   return `${who} refused by ${countOf(pods, Math.max(pods, tally.counted))}: ${problem}; ${outlook}`
 }
-
-const bundleNameOf = (unit: string): string => (unit.startsWith('bundle/') ? unit.slice('bundle/'.length) : '')
 
 const unreachableIn = ({ blocked }: Tally): number =>
   blocked.filter(({ standing }) => standing.type === 'unreachable').length

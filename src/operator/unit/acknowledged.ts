@@ -1,6 +1,7 @@
 import type { ItemId } from '../../api/index.ts'
 import type { KubeObject } from '../../kube/types.ts'
 import { claimOf } from '../place/claims.ts'
+import { servesUnit } from '../unit-id.ts'
 import type { PodEntry } from './pods.ts'
 import { unitsOf } from './round.ts'
 
@@ -19,18 +20,15 @@ export class Acknowledged {
   /** Whether every pod that answers serves this revision of an item, and one does. */
   serves(id: ItemId, revision: string): boolean {
     const pods = this.#answering
-    const isActive = ({ connection }: PodEntry) => connection.state?.items.get(id)?.active?.revision === revision
+    const isServed = servesUnit(id, revision)
+    const isActive = ({ connection: { state } }: PodEntry) => state !== undefined && isServed(state)
     return pods.length > 0 && pods.every(isActive)
   }
 
   /** Whether a pod said last that it serves this revision of a unit. */
   servesSomewhere(unit: string, revision: string): boolean {
-    const bundle = unit.startsWith('bundle/') ? unit.slice('bundle/'.length) : undefined
-    return this.#entries.some(({ connection: { state } }) =>
-      bundle === undefined
-        ? state?.items.get(unit)?.active?.revision === revision
-        : state?.bundles.get(bundle)?.active === revision,
-    )
+    const isServed = servesUnit(unit, revision)
+    return this.#entries.some(({ connection: { state } }) => state !== undefined && isServed(state))
   }
 
   /** Whether a pod that answers, or that has not been asked yet, may still have an item of the operator's. */

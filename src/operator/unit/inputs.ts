@@ -16,6 +16,7 @@ import type { ConfigMapView, Dependents, SecretView } from '../dependents/index.
 import type { BundleInput } from '../place/place.ts'
 import type { BundleView, Compiled, Desired } from '../ports.ts'
 import type { Declared } from '../report/index.ts'
+import { bundleOfUnit } from '../unit-id.ts'
 import type { Catalogue } from '../world/catalogue.ts'
 
 /** What an AgentRuntime's spec says of its pods, as far as it can be read. */
@@ -126,7 +127,7 @@ export function adoptOf(catalogue: Catalogue, name: ObjectName): AdoptSpec | und
 
 /** The revision that is declared of a unit; of a bundle, its hash. */
 export function desiredRevision(unit: string, { compiled, bundleViews }: Inputs): string | undefined {
-  const bundle = unit.startsWith('bundle/') ? unit.slice('bundle/'.length) : undefined
+  const bundle = bundleOfUnit(unit)
   return bundle === undefined ? compiled.items.get(unit)?.revision : bundleViews.get(bundle)?.hash
 }
 

@@ -1,6 +1,7 @@
-import { bundleUnit, place, type Signature } from '../place/place.ts'
+import { place, type Signature } from '../place/place.ts'
 import type { Desired, PodState, Verdict } from '../ports.ts'
 import type { Difference } from '../sync/difference.ts'
+import { bundleUnit } from '../unit-id.ts'
 import { type Inputs, isSameList } from './inputs.ts'
 import { Served } from './served.ts'
 

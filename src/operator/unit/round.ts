@@ -1,10 +1,10 @@
 import { type ApplyRequest, type ApplyResponse, type Problem, problemOf, SETTINGS_ID } from '../../api/index.ts'
 import { abandonOnAbort, type Clock, type Linked, linkedTo } from '../../clock.ts'
 import { parseClaim } from '../place/claims.ts'
-import { bundleUnit } from '../place/place.ts'
 import type { Desired, PodFailure, PodState, Verdict } from '../ports.ts'
 import { firstChunk } from '../sync/chunks.ts'
 import { type Difference, difference } from '../sync/difference.ts'
+import { bundleUnit } from '../unit-id.ts'
 import { faultAfter, type PodEntry } from './pods.ts'
 
 /** Longest wait for the answer to a check, in milliseconds: who takes longer counts as unreachable. */

@@ -1,7 +1,7 @@
 import type { BundlePush, ItemId } from '../../api/index.ts'
-import { bundleUnit } from '../place/place.ts'
 import type { Desired, PlacedItem, PodState } from '../ports.ts'
 import type { Difference } from '../sync/difference.ts'
+import { bundleUnit } from '../unit-id.ts'
 
 /** Something that is placed and that no pod has shown to serve yet. */
 type Open = { readonly unit: string; readonly revision: string; readonly keep: () => void }

@@ -2,8 +2,8 @@ import type { ItemId } from '../../api/index.ts'
 import { SETTINGS_ID } from '../../api/index.ts'
 import type { Clock } from '../../clock.ts'
 import type { OperatorMetrics } from '../metrics.ts'
-import { bundleUnit } from '../place/place.ts'
 import type { PodState } from '../ports.ts'
+import { bundleOfUnit, bundleUnit, servesUnit } from '../unit-id.ts'
 import type { Inputs } from './inputs.ts'
 
 type Change = {
@@ -104,7 +104,7 @@ export class Settling {
     const now = this.#clock.monotonic()
     for (const unit of this.#pending) {
       const wanted = this.#wanted.get(unit)
-      if (wanted && pods.every((pod) => shows(pod, unit, wanted.revision)))
+      if (wanted && pods.every(servesUnit(unit, wanted.revision)))
         this.#metrics.propagated(kindOf(unit), (now - wanted.since) / 1000)
     }
     this.#pending.clear()
@@ -117,15 +117,10 @@ const GUARD_MS = 30_000
 /** Stands for whatever revision of an object that may not be placed yet. */
 const UNGUARDED = 'unguarded'
 
-const isBundle = (unit: string): boolean => unit.startsWith('bundle/')
+const isBundle = (unit: string): boolean => bundleOfUnit(unit) !== undefined
 
 const kindOf = (unit: string) =>
   isBundle(unit) ? 'bundles' : (unit.split('/')[0] as 'agents' | 'teams' | 'workflows' | 'settings')
-
-function shows(pod: PodState, unit: string, revision: string): boolean {
-  if (isBundle(unit)) return pod.bundles.get(unit.slice('bundle/'.length))?.active === revision
-  return pod.items.get(unit)?.active?.revision === revision
-}
 
 function revisionsOf({ compiled, bundleViews, unguarded }: Inputs): Map<string, string> {
   const out = new Map<string, string>()

@@ -9,6 +9,7 @@ import type { Desired, PodState, RuntimeView } from '../ports.ts'
 import type { Declared } from '../report/index.ts'
 import { isFull } from '../sync/chunks.ts'
 import { type Difference, difference, isEmpty } from '../sync/difference.ts'
+import { bundleOfUnit } from '../unit-id.ts'
 import { isLeaving } from '../world/catalogue.ts'
 import { accessOf } from './access.ts'
 import { Acknowledged } from './acknowledged.ts'
@@ -251,8 +252,7 @@ export class RuntimeUnit {
 
   #refuse(unit: string): void {
     this.#view = undefined
-    const isBundle = unit.startsWith('bundle/')
-    this.#deps.touch(isBundle || unit === SETTINGS_ID ? 'all' : [unit])
+    this.#deps.touch(bundleOfUnit(unit) !== undefined || unit === SETTINGS_ID ? 'all' : [unit])
   }
 
   /** Pods that can be told something now. */

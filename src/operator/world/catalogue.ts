@@ -1,6 +1,7 @@
 import type { Kind } from '../../api/index.ts'
 import { type KubeObject, keyOfName, type ObjectName } from '../../kube/types.ts'
 import { compileObject, type Entry } from '../compile/compile.ts'
+import { itemKey } from '../items/keys.ts'
 
 /** An object and what it compiles to; `isGuarded`: it has the finalizer, so it may be placed. */
 export type Declared = { readonly object: KubeObject; readonly entry: Entry; readonly isGuarded: boolean }
@@ -10,9 +11,6 @@ export const FINALIZER = 'midflight.dev/registry'
 
 /** What a change of an object means: which AgentRuntimes of its namespace it concerns, by name. */
 export type Change = { readonly runtimes: ReadonlySet<string> }
-
-/** `Agent/default/support`: the key of an object among all kinds. */
-export const declaredKey = (kind: Kind, { namespace = '', name }: ObjectName): string => `${kind}/${namespace}/${name}`
 
 /**
  * The objects of all kinds, each compiled once per version of its spec, by the AgentRuntime that they name. One that is
@@ -62,7 +60,7 @@ export function createCatalogue(): Catalogue {
     runtimes.set(runtime, group)
     return group
   }
-  const keyOfEntry = ({ ref: { kind, namespace, name } }: Entry): string => declaredKey(kind, { namespace, name })
+  const keyOfEntry = ({ ref: { kind, namespace, name } }: Entry): string => itemKey(kind, { namespace, name })
 
   const drop = ({ object, entry }: Declared): void => {
     const { namespace = '' } = object.metadata
@@ -82,7 +80,7 @@ export function createCatalogue(): Catalogue {
 
   return {
     put: (object) => {
-      const known = all.get(declaredKey(object.kind as Kind, object.metadata))
+      const known = all.get(itemKey(object.kind as Kind, object.metadata))
       const entry = known && isSameVersion(known.object, object) ? known.entry : compileObject(object)
       if (entry === undefined) return undefined
       const declared = { object, entry, isGuarded: hasFinalizer(object) }
@@ -93,14 +91,14 @@ export function createCatalogue(): Catalogue {
       return moved(object, ...new Set([entry.runtime, ...(known ? [known.entry.runtime] : [])]))
     },
     remove: (object) => {
-      const key = declaredKey(object.kind as Kind, object.metadata)
+      const key = itemKey(object.kind as Kind, object.metadata)
       const known = all.get(key)
       if (known === undefined) return undefined
       drop(known)
       all.delete(key)
       return moved(object, known.entry.runtime)
     },
-    get: (kind, name) => all.get(declaredKey(kind, name)),
+    get: (kind, name) => all.get(itemKey(kind, name)),
     of: ({ namespace = '', name }) => byRuntime.get(namespace)?.get(name)?.values() ?? [],
     leaving: (namespace = '') => leaving.get(namespace)?.values() ?? [],
     version: (runtime) => versions.get(keyOfName(runtime)) ?? 0,
