@@ -67,8 +67,8 @@ function chainBack(from: ItemId, goal: ItemId, calls: Calls): ItemId[] | undefin
   return undefined
 }
 
-/** Numbers such that two have the same one when each can come to call the other (Kosaraju's algorithm). */
-function groupsOf(calls: Calls): ReadonlyMap<ItemId, number> {
+/** By each that is called: who calls it. */
+function callersOf(calls: Calls): ReadonlyMap<ItemId, readonly ItemId[]> {
   const callers = new Map<ItemId, ItemId[]>()
   for (const [id, edges] of calls) {
     for (const edge of edges) {
@@ -77,6 +77,12 @@ function groupsOf(calls: Calls): ReadonlyMap<ItemId, number> {
       else known.push(id)
     }
   }
+  return callers
+}
+
+/** Numbers such that two have the same one when each can come to call the other (Kosaraju's algorithm). */
+function groupsOf(calls: Calls): ReadonlyMap<ItemId, number> {
+  const callers = callersOf(calls)
   const groups = new Map<ItemId, number>()
   for (const [group, root] of lastLeftFirst(calls).entries()) {
     const left = [root]
