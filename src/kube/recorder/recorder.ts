@@ -100,7 +100,8 @@ class BackgroundRecorder {
       this.#repeat(held, now)
       return
     }
-    if (held !== undefined) this.#drop(held)
+    // What it has not told yet it tells when it is due.
+    this.#series.delete(key)
     if (!this.#budget(objectIdentity(occurrence.regarding), now)) {
       log.debug('an event is over its object’s budget', { reason: occurrence.reason })
       return
