@@ -6,6 +6,7 @@ import { KINDS, type Kind } from './kinds/resource.ts'
 type Node = Record<string, unknown>
 
 const PRESERVE = 'x-kubernetes-preserve-unknown-fields'
+const INT_OR_STRING = 'x-kubernetes-int-or-string'
 const NOT_STRUCTURAL = ['$schema', '$defs', 'additionalProperties', 'propertyNames', 'id']
 
 /**
@@ -14,7 +15,8 @@ const NOT_STRUCTURAL = ['$schema', '$defs', 'additionalProperties', 'propertyNam
  * https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
  */
 export function structural(node: Node): Node {
-  if (node[PRESERVE] === true) return freeForm(node)
+  if (node[INT_OR_STRING] === true) return { [INT_OR_STRING]: true }
+  if (node[PRESERVE] === true && node.properties === undefined) return freeForm(node)
   const kept = Object.entries(node).filter(([key]) => !NOT_STRUCTURAL.includes(key))
   const out = Object.fromEntries(kept.map(([key, value]) => [key, structuralField(key, value)]))
   if (out.type === 'integer') Object.assign(out, integerBounds(node))
@@ -45,6 +47,13 @@ const integerBounds = ({ maximum }: Node): Node => ({
   format: typeof maximum === 'number' && maximum <= 2_147_483_647 ? 'int32' : 'int64',
 })
 
+/** What `kubectl scale` and an autoscaler write and read. */
+const SCALE = {
+  specReplicasPath: '.spec.replicas',
+  statusReplicasPath: '.status.replicas',
+  labelSelectorPath: '.status.selector',
+}
+
 /** The CustomResourceDefinition of a kind, as an object ready to be written as YAML. */
 export function crdOf(kind: Kind): Node {
   const { plural, shortNames } = KINDS[kind]
@@ -69,7 +78,7 @@ export function crdOf(kind: Kind): Node {
           name: version,
           served: true,
           storage: true,
-          subresources: { status: {} },
+          subresources: { status: {}, ...(kind === 'AgentRuntime' ? { scale: SCALE } : {}) },
           additionalPrinterColumns: COLUMNS[kind],
           schema: { openAPIV3Schema: schemaOf(kind) },
         },

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { dnsLabel, freeObject, listByName, modelParameters, setOf, text, toolName, withRules } from './common.ts'
+import { MANAGED_FIELDS, MAX_REPLICAS, managedPods, network } from './managed-pods.ts'
 
 /** One key of a Secret of the same namespace. */
 export const secretKeyRef = z.strictObject({
@@ -104,6 +105,13 @@ export const settingsSpec = z.strictObject({
     })
     .default({ timeoutSeconds: 30, packages: [] })
     .describe('How tool files run'),
+  network: network.default({ allow: [] }).describe('What URLs of this object may name besides public hosts'),
+  dynamicApi: z
+    .strictObject({
+      enabled: z.boolean().default(false).describe('Whether callers may add and remove agents by AgentOS’s /runtime/*'),
+    })
+    .default({ enabled: false })
+    .describe('AgentOS’s calls that change a pod at run time, of that pod alone'),
 })
 
 /** Most labels of one selector. */
@@ -148,9 +156,20 @@ const bundleSelector = z.strictObject({
 })
 export type BundleSelector = z.output<typeof bundleSelector>
 
-/** Schema of `AgentRuntime.spec`: the compute that serves the agents of its namespace that name it. */
-export const agentRuntimeSpec = settingsSpec.extend({
-  adopt: adopt.optional().describe('Running pods that speak the management protocol'),
+const runtimeShape = settingsSpec.extend({
+  replicas: z.int().min(0).max(MAX_REPLICAS).default(1).describe('How many pods there are'),
+  ...managedPods,
+  adopt: adopt.optional().describe('Running pods that speak the management protocol, instead of pods of its own'),
   bundleSelector: bundleSelector.optional().describe('ConfigMaps that are bundles because of their labels, by age'),
 })
+
+/** Schema of `AgentRuntime.spec`: the compute that serves the agents of its namespace that name it. */
+export const agentRuntimeSpec = withRules(runtimeShape, [
+  {
+    rule: `!has(self.adopt) || (self.replicas == 1 && !(${MANAGED_FIELDS.map((field) => `has(self.${field})`).join(' || ')}))`,
+    message: `adopt takes running pods: replicas, ${MANAGED_FIELDS.join(', ')} belong to pods that the operator runs`,
+    holds: (spec) =>
+      spec.adopt === undefined || (spec.replicas === 1 && MANAGED_FIELDS.every((field) => spec[field] === undefined)),
+  },
+])
 export type AgentRuntimeSpec = z.output<typeof agentRuntimeSpec>

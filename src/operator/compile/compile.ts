@@ -131,8 +131,8 @@ function definitionOf({ kind, name, spec }: Resource): Definition {
 }
 
 /** The part of an AgentRuntime that its pods have to know. */
-function settingsOf({ adopt: _, bundleSelector: __, ...settings }: SpecOf<'AgentRuntime'>) {
-  return settings
+function settingsOf({ models, bundles, tools, network, dynamicApi }: SpecOf<'AgentRuntime'>) {
+  return { models, bundles, tools, network, dynamicApi }
 }
 
 const uniqueSecrets = (refs: readonly SecretKeyRef[]): SecretKeyRef[] => [

@@ -1,0 +1,125 @@
+import { z } from 'zod'
+import { freeObject, listByName, setOf, text, withRules } from './common.ts'
+
+/** Most pods of one AgentRuntime. */
+export const MAX_REPLICAS = 1000
+
+/** Most labels or annotations that are passed on to pods. */
+const MAX_KEYS = 64
+
+/** An amount as Kubernetes writes it: `500m`, `1Gi`, 2. */
+const quantity = () => z.union([z.string().max(64), z.int().nonnegative()]).meta({ 'x-kubernetes-int-or-string': true })
+
+const amounts = () => z.record(z.string().max(253), quantity()).meta({ maxProperties: 32 })
+const keys = () => z.record(z.string().max(317), z.string().max(4096)).meta({ maxProperties: MAX_KEYS })
+
+/** Objects of Kubernetes' own types: the API server checks them when the Deployment is written. */
+const passedOn = (what: string) =>
+  z.array(freeObject()).max(64).meta({ 'x-kubernetes-list-type': 'atomic' }).describe(what)
+
+const namedPassedOn = (what: string) =>
+  listByName(z.looseObject({ name: text(253) }).meta({ 'x-kubernetes-preserve-unknown-fields': true })).describe(what)
+
+const resources = z.strictObject({
+  requests: amounts().optional().describe('What is set aside for each pod'),
+  limits: amounts().optional().describe('What each pod may take at most'),
+})
+
+const environmentVariable = withRules(
+  z.strictObject({
+    name: z
+      .string()
+      .min(1)
+      .max(253)
+      .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, 'must be the name of an environment variable')
+      .describe('Name of the variable'),
+    value: text(32_768).optional().describe('Its value'),
+    valueFrom: freeObject().optional().describe('Where its value is taken from, as in a pod: secretKeyRef, fieldRef …'),
+  }),
+  [
+    {
+      rule: '!(has(self.value) && has(self.valueFrom))',
+      message: 'has value or valueFrom, not both',
+      holds: ({ value, valueFrom }) => value === undefined || valueFrom === undefined,
+    },
+  ],
+)
+
+const pod = z.strictObject({
+  labels: keys().optional().describe('Labels of the pods besides the operator’s own'),
+  annotations: keys().optional().describe('Annotations of the pods'),
+  imagePullSecrets: z
+    .array(z.strictObject({ name: text(253).describe('Name of the Secret') }))
+    .max(16)
+    .optional()
+    .meta({ 'x-kubernetes-list-type': 'atomic' })
+    .describe('Secrets that pulling the image takes'),
+  nodeSelector: z
+    .record(z.string().max(317), z.string().max(63))
+    .optional()
+    .meta({ maxProperties: 16 })
+    .describe('Labels of the nodes that the pods may run on'),
+  tolerations: passedOn('Taints that the pods tolerate').optional(),
+  affinity: freeObject().optional().describe('Where the pods go, beside what'),
+  topologySpreadConstraints: passedOn('How the pods are spread').optional(),
+  priorityClassName: text(253).optional().describe('PriorityClass of the pods'),
+  volumes: namedPassedOn('Volumes besides the operator’s own').optional(),
+  volumeMounts: passedOn('Where the runtime’s container mounts them').optional(),
+})
+
+/** The part of an AgentRuntime that decides how its pods are run. A change to it rolls them, but for `replicas`. */
+export const managedPods = {
+  image: text(512).min(1).optional().describe('Image of the pods; without it, that of the operator'),
+  imagePullPolicy: z
+    .enum(['Always', 'IfNotPresent', 'Never'])
+    .optional()
+    .describe('When a named image is pulled; without image, as the operator’s'),
+  resources: resources.optional().describe('What the runtime’s container asks for and may take'),
+  serviceAccountName: text(253).optional().describe('ServiceAccount of the pods; without it, one without any rights'),
+  env: listByName(environmentVariable).optional().describe('Environment variables of the runtime’s container'),
+  drainSeconds: z
+    .int()
+    .min(0)
+    .max(3600)
+    .optional()
+    .describe('How long runs under way may go on when a pod leaves; default 300'),
+  pod: pod.optional().describe('What else stands in the pods, in Kubernetes’ own words'),
+  auth: z
+    .strictObject({
+      type: z
+        .enum(['key', 'none'])
+        .describe(
+          'key: callers present the key in Secret NAME-runtime-key, which is generated; none: everybody may call',
+        ),
+    })
+    .optional()
+    .describe('Who may call the agents, on port 7777; default type key'),
+}
+
+/** Fields that mean nothing for pods that are adopted: somebody else runs those. */
+export const MANAGED_FIELDS = Object.keys(managedPods) as readonly (keyof typeof managedPods)[]
+
+/** How long runs under way may go on when a pod leaves, in seconds, unless the AgentRuntime says otherwise. */
+export const DRAIN_SECONDS = 300
+
+const HOST = /^(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/
+const ADDRESS = /^[0-9A-Fa-f:.]+(\/[0-9]{1,3})?$/
+
+/** A host that URLs may name: `llm.team-a.svc`, `*.example.com`, an address, or a range in CIDR form. */
+const allowedHost = () =>
+  z
+    .string()
+    .min(1)
+    .max(253)
+    .refine((host) => HOST.test(host) || ADDRESS.test(host), {
+      message: 'must be a host name, *.domain, an IP address or a range such as 10.0.0.0/8',
+    })
+
+export const network = z.strictObject({
+  allow: setOf(allowedHost())
+    .default([])
+    .describe(
+      'Hosts in loopback and private networks that URLs of this object may name: names, *.domain, addresses, CIDR',
+    ),
+})
+export type NetworkSpec = z.output<typeof network>
