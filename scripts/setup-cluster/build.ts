@@ -60,6 +60,22 @@ async function buildCoreDns({ source, target, signal }: Workshop): Promise<void>
   await go(`CoreDNS ${VERSIONS.coredns}`, ['install', '-v', ...SMALL, path], { cwd: source, env, signal })
 }
 
+/** Without these flags helm takes every chart for one that goes to Kubernetes 1.20, and says no version of its own. */
+async function buildHelm({ source, target, signal }: Workshop): Promise<void> {
+  const [major, minor] = VERSIONS.kubernetes.split('.')
+  const module = 'helm.sh/helm/v3'
+  const variables = {
+    'internal/version.version': `v${VERSIONS.helm}`,
+    'pkg/lint/rules.k8sVersionMajor': major,
+    'pkg/lint/rules.k8sVersionMinor': minor,
+    'pkg/chartutil.k8sVersionMajor': major,
+    'pkg/chartutil.k8sVersionMinor': minor,
+  }
+  const stamps = Object.entries(variables).map(([name, value]) => `-X ${module}/${name}=${value}`)
+  const args = ['install', '-v', '-ldflags', ['-s', '-w', ...stamps].join(' '), `${module}/cmd/helm@v${VERSIONS.helm}`]
+  await go(`helm ${VERSIONS.helm}`, args, { cwd: source, env: { GOBIN: target }, signal })
+}
+
 /** A finished folder is moved in place in one step; where another build was sooner, that one stays. */
 async function moveInPlace(target: string): Promise<void> {
   try {
@@ -101,6 +117,7 @@ export async function buildCluster(signal: AbortSignal): Promise<string> {
     await buildKubernetes(workshop)
     await buildEtcd(workshop)
     await buildCoreDns(workshop)
+    await buildHelm(workshop)
     await writeFile(join(workshop.target, STAMP), stampText)
     await moveInPlace(workshop.target)
   } finally {

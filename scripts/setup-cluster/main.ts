@@ -1,32 +1,29 @@
-// Builds etcd, Kubernetes and CoreDNS once, for the tests that need a real API server.
+// Builds etcd, Kubernetes, CoreDNS and helm once, for the tests that need a real API server or a real node.
 import { parseArgs } from 'node:util'
 import { buildCluster } from './build.ts'
 import { checkGo, SetupError } from './go.ts'
+import { installPackages } from './packages.ts'
 import { clusterFolder, isBuilt, KUBERNETES_PROGRAMS, VERSIONS } from './versions.ts'
 
 const NAMES = Object.entries(VERSIONS).map(([name, version]) => `${name} ${version}`)
-const HELP = `Builds what the tests against a real API server need, from Go modules, into the user's cache folder.
+const HELP = `Builds what the tests against a real cluster need, from Go modules, into the user's cache folder.
 
   npm run setup:cluster
+  npm run setup:cluster -- --node
 
+  --node     also installs what a node needs (containerd, buildah and the like), by apt-get: as root, on Debian
   versions   ${NAMES.join(', ')}
-  programs   etcd, ${KUBERNETES_PROGRAMS.join(', ')}, coredns
+  programs   etcd, ${KUBERNETES_PROGRAMS.join(', ')}, coredns, helm
   folder     ${clusterFolder()}
 
 Needs Linux and Go 1.24 or newer. About 9 minutes and 3 GB of Go's cache the first time on two cores; nothing is done
 when the folder is there. It can be interrupted at any time and started again.
 `
 
-/** @returns the process's exit code */
-async function main(args: readonly string[]): Promise<number> {
-  const { values } = parseArgs({ args: [...args], options: { help: { type: 'boolean', short: 'h' } } })
-  if (values.help) {
-    console.log(HELP)
-    return 0
-  }
+async function build(): Promise<void> {
   if (isBuilt()) {
     console.log(`${NAMES.join(', ')}: already in ${clusterFolder()}`)
-    return 0
+    return
   }
   const started = performance.now()
   console.log(`building ${NAMES.join(', ')} with ${checkGo()}; about 9 minutes the first time`)
@@ -35,7 +32,30 @@ async function main(args: readonly string[]): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort())
   const folder = await buildCluster(stopping.signal)
   console.log(`built in ${Math.round((performance.now() - started) / 1000)} s: ${folder}`)
-  return 0
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { help: { type: 'boolean', short: 'h' }, node: { type: 'boolean' } },
+  })
+  if (values.help) {
+    console.log(HELP)
+    return
+  }
+  if (values.node) installForNode()
+  await build()
+}
+
+/** What it cannot install leaves the rest worth building: an API server needs none of it. */
+function installForNode(): void {
+  try {
+    const installed = installPackages()
+    console.log(installed.length === 0 ? 'packages of a node: all here' : `installed ${installed.join(', ')}`)
+  } catch (error) {
+    console.error(`setup:cluster: ${messageOf(error)}`)
+    process.exitCode = 1
+  }
 }
 
 const messageOf = (error: unknown): string => {
@@ -45,7 +65,7 @@ const messageOf = (error: unknown): string => {
 }
 
 try {
-  process.exitCode = await main(process.argv.slice(2))
+  await main(process.argv.slice(2))
 } catch (error) {
   console.error(`setup:cluster: ${messageOf(error)}`)
   process.exitCode = 1

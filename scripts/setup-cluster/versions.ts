@@ -5,7 +5,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 
 /** Kubernetes 1.34 is the last minor version whose kubelet runs on cgroup v1 without a flag. */
-export const VERSIONS = { kubernetes: '1.34.4', etcd: '3.6.4', coredns: '1.12.4' } as const
+export const VERSIONS = { kubernetes: '1.34.4', etcd: '3.6.4', coredns: '1.12.4', helm: '3.19.0' } as const
 
 /** Kubernetes 1.34 does not compile with an older one. */
 export const OLDEST_GO = [1, 24] as const

@@ -1,7 +1,16 @@
 import { join } from 'node:path'
 import { clusterFolder, isBuilt } from '../../../scripts/setup-cluster/versions.ts'
 
-export type Program = 'etcd' | 'kube-apiserver' | 'kube-controller-manager' | 'kubectl'
+export type Program =
+  | 'etcd'
+  | 'kube-apiserver'
+  | 'kube-controller-manager'
+  | 'kube-scheduler'
+  | 'kubelet'
+  | 'kube-proxy'
+  | 'kubectl'
+  | 'coredns'
+  | 'helm'
 
 /** The folder that `npm run setup:cluster` filled, or undefined where it has not run for these versions. */
 export const clusterBinaries = (): string | undefined => (isBuilt() ? clusterFolder() : undefined)

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -12,8 +13,8 @@ export type Certificate = { readonly certFile: string; readonly keyFile: string 
 export interface Authority {
   readonly caFile: string
   readonly caKeyFile: string
-  /** A certificate for a server on the loopback addresses, localhost and the given names. */
-  server(fileName: string, dnsNames?: readonly string[]): Promise<Certificate>
+  /** A certificate for a server on the loopback addresses, localhost and the given names and addresses. */
+  server(fileName: string, names?: readonly string[]): Promise<Certificate>
   /** A certificate by which Kubernetes knows a user (its common name) and the user's groups (its organizations). */
   client(fileName: string, user: string, groups: readonly string[]): Promise<Certificate>
 }
@@ -64,9 +65,11 @@ export async function createAuthority(folder: string): Promise<Authority> {
   return {
     caFile: ca.certFile,
     caKeyFile: ca.keyFile,
-    server: (name, dnsNames = []) => {
-      const names = ['IP:127.0.0.1', 'IP:::1', 'DNS:localhost', ...dnsNames.map((dns) => `DNS:${dns}`)].join(',')
-      const extensions = [NOT_CA, 'extendedKeyUsage=serverAuth', `subjectAltName=${names}`]
+    server: (name, names = []) => {
+      const alternatives = ['127.0.0.1', '::1', 'localhost', ...names].map(
+        (one) => `${isIP(one) ? 'IP' : 'DNS'}:${one}`,
+      )
+      const extensions = [NOT_CA, 'extendedKeyUsage=serverAuth', `subjectAltName=${alternatives.join(',')}`]
       return issue({ name, subject: `/CN=${name}`, extensions }, signer)
     },
     client: (name, user, groups) => {

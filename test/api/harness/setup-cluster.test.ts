@@ -26,7 +26,7 @@ echo "example.com/some/package" >&2
 ${step}
 previous=
 for argument in "$@"; do [ "$previous" = -o ] && echo program > "$argument"; previous=$argument; done
-[ "$1" = install ] && echo program > "$GOBIN/coredns"
+case "$*" in install*coredns*) echo program > "$GOBIN/coredns";; install*helm*) echo program > "$GOBIN/helm";; esac
 exit 0
 `
   await writeFile(file, script)
@@ -61,11 +61,11 @@ describe('npm run setup:cluster', () => {
     const [name = '', ...others] = await readdir(cache())
     expect([name, others]).toEqual([expect.stringMatching(/^cluster-[0-9a-f]{12}$/), []])
     expect((await readdir(join(cache(), name))).sort()).toEqual([
-      ...['coredns', 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-proxy', 'kube-scheduler'],
+      ...['coredns', 'etcd', 'helm', 'kube-apiserver', 'kube-controller-manager', 'kube-proxy', 'kube-scheduler'],
       ...['kubectl', 'kubelet', 'versions.json'],
     ])
     expect(await readFile(join(cache(), name, 'versions.json'), 'utf8')).toMatch(
-      /"kubernetes":"1\.34\.4","etcd":"3\.6\.4","coredns":"1\.12\.4"/,
+      /"kubernetes":"1\.34\.4","etcd":"3\.6\.4","coredns":"1\.12\.4","helm":"3\.19\.0"/,
     )
     const calls = await readFile(join(folder, 'calls'), 'utf8')
     expect(await run(SETUP)).toEqual({ code: 0, output: expect.stringContaining('already in') })

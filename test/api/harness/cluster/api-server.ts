@@ -138,7 +138,7 @@ export const startControllerManager = (
 const PORTS = { from: 20_000, to: 30_000 } as const
 
 /** A port on 127.0.0.1 that nobody listens on now. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from))
     const { promise, resolve } = Promise.withResolvers<boolean>()
