@@ -9,9 +9,10 @@ import {
 } from '@ai-sdk/provider'
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
 import fc from 'fast-check'
+import { openNetwork } from '../network/network.fixture.ts'
 import { answers, calls, toolCallAnswers } from './chat/generated.fixture.ts'
 import { chatCompletionsModel } from './chat-completions.ts'
-import { modelFetch } from './fetch.ts'
+import { createModelFetch } from './fetch.ts'
 
 jest.setTimeout(30_000)
 
@@ -50,11 +51,15 @@ const send =
     res.end()
   }
 
-const ours = (apiKey = 'sk-1') => chatCompletionsModel({ model: 'test-model', apiKey, baseURL })
+const ours = (apiKey = 'sk-1') => chatCompletionsModel({ model: 'test-model', apiKey, baseURL, network: openNetwork })
 const theirs = (apiKey = 'sk-1') =>
-  createOpenAICompatible({ name: 'openai-compatible', apiKey, baseURL, includeUsage: true, fetch: modelFetch })(
-    'test-model',
-  )
+  createOpenAICompatible({
+    name: 'openai-compatible',
+    apiKey,
+    baseURL,
+    includeUsage: true,
+    fetch: createModelFetch(openNetwork),
+  })('test-model')
 
 const hello: LanguageModelV4CallOptions = { prompt: [{ role: 'user', content: [{ type: 'text', text: 'hi' }] }] }
 

@@ -7,10 +7,11 @@ import {
   type LanguageModelV4StreamResult,
 } from '@ai-sdk/provider'
 import { createParser } from 'eventsource-parser'
+import type { Network } from '../network/index.ts'
 import { errorMessage } from './chat/chunk.ts'
 import { ChatParts } from './chat/parts.ts'
 import { chatRequest, isPlain } from './chat/request.ts'
-import { modelFetch } from './fetch.ts'
+import { createModelFetch } from './fetch.ts'
 import { endpointOf, headersOf, post } from './post.ts'
 
 export type ChatCompletionsSettings = {
@@ -18,6 +19,7 @@ export type ChatCompletionsSettings = {
   /** Empty for a server without keys. */
   readonly apiKey: string
   readonly baseURL: string
+  readonly network: Network
 }
 
 const PROVIDER = 'openai-compatible'
@@ -32,12 +34,12 @@ const MAX_REFUSAL = 100_000
  * A model behind OpenAI's chat completions, spoken without the streams and schemas of @ai-sdk/openai-compatible, whose
  * parts and requests it gives (docs/decisions/001-chat-completions-transport.md). What a run never asks for,
  * `doGenerate` and the options that `isPlain` names, is left to that package.
- * @throws TypeError when the address is none
+ * @throws ProblemError InvalidSpec, AddressNotAllowed when the address is none, or may not be called
  */
 export function chatCompletionsModel(settings: ChatCompletionsSettings): LanguageModelV4 {
-  const { model, apiKey, baseURL } = settings
-  const url = new URL(`${baseURL.replace(/\/$/, '')}/chat/completions`)
-  const endpoint = endpointOf(url)
+  const { model, apiKey, baseURL, network } = settings
+  const url = `${baseURL.replace(/\/$/, '')}/chat/completions`
+  const endpoint = endpointOf(url, network)
   const fixed = {
     'content-type': 'application/json',
     'user-agent': 'midflight',
@@ -50,7 +52,7 @@ export function chatCompletionsModel(settings: ChatCompletionsSettings): Languag
     const { body, warnings } = chatRequest(model, PROVIDER, options)
     const headers = { ...fixed, ...present(options.headers) }
     const res = await post(endpoint, { headers, body: JSON.stringify(body), signal })
-    if (!isSuccess(res)) throw await refusal(res, url.href, body)
+    if (!isSuccess(res)) throw await refusal(res, url, body)
     return {
       stream: streamOf(res, { type: 'stream-start', warnings }, { signal, includeRaw }),
       request: { body },
@@ -68,9 +70,10 @@ export function chatCompletionsModel(settings: ChatCompletionsSettings): Languag
   }
 }
 
-async function packageModel({ model, apiKey, baseURL }: ChatCompletionsSettings): Promise<LanguageModelV4> {
+async function packageModel({ model, apiKey, baseURL, network }: ChatCompletionsSettings): Promise<LanguageModelV4> {
   const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible')
-  return createOpenAICompatible({ name: PROVIDER, apiKey, baseURL, includeUsage: true, fetch: modelFetch })(model)
+  const fetch = createModelFetch(network)
+  return createOpenAICompatible({ name: PROVIDER, apiKey, baseURL, includeUsage: true, fetch })(model)
 }
 
 function present(headers: LanguageModelV4CallOptions['headers'] = {}): Record<string, string> {

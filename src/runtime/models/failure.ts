@@ -47,10 +47,15 @@ export function failureOf(error: unknown, where: 'request' | 'stream', now: numb
   if (status === undefined || status < 300) return { message: cut(error.message), retryable: true }
   const wait = retryAfter(responseHeaders ?? {}, now)
   return {
-    message: status === 401 ? 'HTTP 401: the provider refused the API key' : `HTTP ${status}: ${cut(error.message)}`,
+    message: `HTTP ${status}: ${refusalText(status, error.message)}`,
     retryable: isRetryableStatus(status),
     ...(wait === undefined ? {} : { retryAfterMs: wait }),
   }
+}
+
+function refusalText(status: number, message: string): string {
+  if (status < 400) return 'redirects are not followed: name the final address as baseURL'
+  return status === 401 ? 'the provider refused the API key' : cut(message)
 }
 
 const cut = (text: string): string => (text.length > MAX_MESSAGE ? `${text.slice(0, MAX_MESSAGE)}…` : text)

@@ -1,7 +1,10 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { modelFetch } from './fetch.ts'
+import { openNetwork } from '../network/network.fixture.ts'
+import { createModelFetch } from './fetch.ts'
+
+const modelFetch = createModelFetch(openNetwork)
 
 let server: Server | undefined
 afterEach(() => {
@@ -17,7 +20,7 @@ async function serve(listener: RequestListener): Promise<string> {
 
 const post = (url: string, init: RequestInit = {}) => modelFetch(url, { method: 'POST', body: '{"a":"ü"}', ...init })
 
-describe('modelFetch', () => {
+describe('the fetch of model providers', () => {
   test('sends method, headers and text, and gives status, headers and text back', async () => {
     const url = await serve((req, res) => {
       const { 'x-a': header, 'content-length': length } = req.headers

@@ -1,17 +1,21 @@
 import type { IncomingMessage } from 'node:http'
+import type { Network } from '../network/index.ts'
 import { endpointOf, headersOf, post } from './post.ts'
 
 /**
  * What model providers need of `fetch`, a POST of text with an answer that streams, at two thirds of the processor time
  * of a whole model call over the global one (measured with @ai-sdk/openai-compatible). What `post` says holds for it.
- * @throws the signal's reason when it aborts; else the socket's error, with its code
+ * @throws ProblemError InvalidSpec, AddressNotAllowed; the signal's reason when it aborts; else the socket's error, with
+ *   its code
  */
-export const modelFetch: typeof fetch = async (input, init = {}) => {
-  const { signal, body, headers } = init
-  const endpoint = endpointOf(new URL(input instanceof Request ? input.url : input))
-  const text = typeof body === 'string' ? body : undefined
-  return answerOf(await post(endpoint, { headers: plainHeaders(headers), body: text, signal }), signal)
-}
+export const createModelFetch =
+  (network: Network): typeof fetch =>
+  async (input, init = {}) => {
+    const { signal, body, headers } = init
+    const endpoint = endpointOf(input instanceof Request ? input.url : input, network)
+    const text = typeof body === 'string' ? body : undefined
+    return answerOf(await post(endpoint, { headers: plainHeaders(headers), body: text, signal }), signal)
+  }
 
 /** Providers hand over a plain object, which is used as it is. */
 function plainHeaders(headers: RequestInit['headers'] = {}): Record<string, string> {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type Behaviour, inOrder, type OpenAIServer, startOpenAIServer } from '../../../test/support/openai-server.ts'
 import { type ModelParameters, type ModelSpec, ProblemError } from '../../api/index.ts'
 import { systemClock } from '../../clock.ts'
+import { openNetwork } from '../network/network.fixture.ts'
 import type { LoadedModel } from '../registry/snapshot.ts'
 import { callModel } from './call.ts'
 import { loadModel } from './load.ts'
@@ -48,7 +49,7 @@ const text = { type: 'text', text: 'Hello there' } as const
 describe.each(WIRE)('provider %s over HTTP', (provider) => {
   const load = async (...behaviours: Behaviour[]) => {
     const { url } = await start(...behaviours)
-    return loadModel(specOf(provider, url), KEY)
+    return loadModel(specOf(provider, url), KEY, openNetwork)
   }
 
   test('streams text, counts tokens and sends model and key', async () => {
@@ -119,7 +120,7 @@ describe.each(WIRE)('provider %s over HTTP', (provider) => {
 test('a server that cannot be reached is ModelFailed after three attempts', async () => {
   const { url, close } = await start(text)
   await close()
-  const model = await loadModel(specOf('openai-compatible', url), KEY)
+  const model = await loadModel(specOf('openai-compatible', url), KEY, openNetwork)
   await expect(answerOf(model)).rejects.toThrow(/^model "m": .*ECONNREFUSED.* \(after 3 attempts\)$/)
 })
 
@@ -156,14 +157,14 @@ describe('every field of modelParameters', () => {
     ['stopSequences', 'stop'],
   ] as const)('%s reaches the wire', async (field, wire) => {
     const { url, requests } = await start(text)
-    const model = await loadModel(specOf('openai-compatible', url), KEY)
+    const model = await loadModel(specOf('openai-compatible', url), KEY, openNetwork)
     await answerOf(model, { [field]: all[field] })
     expect(requests[0]?.body[wire]).toEqual(all[field])
   })
 
   test('topK is one that chat completions do not have', async () => {
     const { url, requests } = await start(text)
-    await answerOf(await loadModel(specOf('openai-compatible', url), KEY), { topK: all.topK })
+    await answerOf(await loadModel(specOf('openai-compatible', url), KEY, openNetwork), { topK: all.topK })
     expect(requests[0]?.body).not.toHaveProperty('top_k')
   })
 })
@@ -180,7 +181,7 @@ describe('loadModel', () => {
   test.each(['openai', 'anthropic', 'google'] as const)(
     '%s has a client that takes its key as given',
     async (provider) => {
-      const model = await loadModel({ name: 'm', provider, model: 'some-model', parameters: {} }, KEY)
+      const model = await loadModel({ name: 'm', provider, model: 'some-model', parameters: {} }, KEY, openNetwork)
       expect(model.client.modelId).toBe('some-model')
       expect(model.redact?.(`x ${KEY} y`)).toBe('x [redacted] y')
     },
@@ -189,7 +190,7 @@ describe('loadModel', () => {
   test.each(['openai', 'anthropic', 'google'] as const)('%s without a key is ModelLoadFailed', async (provider) => {
     const spec: ModelSpec = { name: 'm', provider, model: 'x', parameters: {} }
     for (const key of [undefined, '']) {
-      await expect(loadModel(spec, key)).rejects.toMatchObject({
+      await expect(loadModel(spec, key, openNetwork)).rejects.toMatchObject({
         problem: { reason: 'ModelLoadFailed', message: `model "m": provider ${provider} needs an apiKey` },
       })
     }
@@ -197,7 +198,7 @@ describe('loadModel', () => {
 
   test.each([...WIRE, 'anthropic', 'google'] as const)('%s takes no key from the environment', async (provider) => {
     const { url, requests } = await start({ type: 'status', status: 400 })
-    const model = await loadModel(specOf(provider, url), undefined)
+    const model = await loadModel(specOf(provider, url), undefined, openNetwork)
     await expect(answerOf(model)).rejects.toBeInstanceOf(ProblemError)
     expect(requests).toHaveLength(1)
     expect(JSON.stringify(requests[0]?.headers)).not.toContain('from-the-environment')
@@ -205,7 +206,7 @@ describe('loadModel', () => {
 
   test('a script whose match is no regular expression is InvalidSpec', async () => {
     const spec: ModelSpec = { name: 'm', provider: 'scripted', parameters: {}, script: [{ match: '(', reply: 'x' }] }
-    await expect(loadModel(spec, undefined)).rejects.toMatchObject({
+    await expect(loadModel(spec, undefined, openNetwork)).rejects.toMatchObject({
       problem: { reason: 'InvalidSpec', path: 'script[0].match' },
     })
   })

@@ -1,6 +1,7 @@
 import { type ClientRequest, type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { urlToHttpOptions } from 'node:url'
+import { admitUrl, type Network } from '../network/index.ts'
 
 /** Where requests go, worked out once. */
 export type Endpoint = { readonly open: typeof requestHttp; readonly at: RequestOptions }
@@ -11,16 +12,19 @@ export type PostRequest = {
   readonly signal: AbortSignal | null | undefined
 }
 
-export const endpointOf = (url: URL): Endpoint => ({
-  open: url.protocol === 'https:' ? requestHttps : requestHttp,
-  at: { ...urlToHttpOptions(url), method: 'POST' },
-})
+/** @throws ProblemError InvalidSpec, AddressNotAllowed when nothing may be sent there */
+export function endpointOf(text: string | URL, { policy, agents }: Network): Endpoint {
+  const url = admitUrl(text, policy)
+  const [open, agent] = url.protocol === 'https:' ? [requestHttps, agents.https] : [requestHttp, agents.http]
+  return { open, at: { ...urlToHttpOptions(url), method: 'POST', agent } }
+}
 
 /**
  * Posts text. Resolves with the head of the answer, whatever its status; the body is the caller's to read or destroy.
- * Follows no redirect and asks for no compression. Connections, proxies and certificates are those of Node's global
- * agents. A request that met a connection which the server had closed meanwhile is sent once more.
- * @throws the signal's reason when it aborts; else the socket's error, with its code
+ * Follows no redirect and asks for no compression. A request that met a connection which the server had closed meanwhile
+ * is sent once more.
+ * @throws the signal's reason when it aborts; ProblemError AddressNotAllowed when the host leads to an address that may
+ *   not be called; else the socket's error, with its code
  */
 export function post({ open, at }: Endpoint, { headers, body, signal }: PostRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
