@@ -1,0 +1,27 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseAllDocuments } from 'yaml'
+import type { Manifest } from '../harness/index.ts'
+
+const FILE = join(import.meta.dirname, '../../../deploy/install.yaml')
+
+/** Where deploy/install.yaml puts the operator. */
+export const SYSTEM = 'midflight-system'
+/** The ClusterRole of its rights in the namespaces that it watches. */
+export const OPERATOR_ROLE = `${SYSTEM}:midflight-operator`
+
+const RIGHTS = ['Namespace', 'ServiceAccount', 'ClusterRole', 'Role', 'RoleBinding']
+
+/** What deploy/install.yaml grants to operators and people, but for what it grants everywhere. */
+export const installedRights = (): Promise<string> => installed(RIGHTS)
+/** What it grants everywhere. */
+export const installedEverywhere = (): Promise<string> => installed(['ClusterRoleBinding'])
+
+/** Documents of deploy/install.yaml, as one YAML stream. */
+async function installed(kinds: readonly string[]): Promise<string> {
+  const documents = parseAllDocuments(await readFile(FILE, 'utf8'))
+  return documents
+    .filter((document) => kinds.includes((document.toJS() as Manifest).kind))
+    .map(String)
+    .join('---\n')
+}
