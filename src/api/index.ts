@@ -1,3 +1,19 @@
+export {
+  BOOT_PART_BYTES,
+  BOOT_SET_BYTES,
+  BOOT_SLOTS,
+  BOOT_TEXT_BYTES,
+  type BootSet,
+  type BootStamp,
+  bootPartFile,
+  bootSetKey,
+  bootSetText,
+  cutBootSet,
+  type DecodedBootSet,
+  decodeBootSet,
+  encodeBootSet,
+  type FoundBootSet,
+} from './boot-set.ts'
 export { type BundleFiles, bundleHash, bundleOf, pushOf } from './bundle.ts'
 export { crdOf } from './crd.ts'
 export {
@@ -25,6 +41,7 @@ export {
 export { type AgentSpec, agentSpec, type PromptReference } from './kinds/agent.ts'
 export {
   type AdoptSpec,
+  type AgentRuntimeSpec,
   agentRuntimeSpec,
   type BundleSelector,
   type ModelSpec,
@@ -33,6 +50,7 @@ export {
   settingsSpec,
 } from './kinds/agent-runtime.ts'
 export { API_VERSION, MAX_LIST, type ModelParameters } from './kinds/common.ts'
+export { DRAIN_SECONDS, type NetworkSpec } from './kinds/managed-pods.ts'
 export {
   isKind,
   KINDS,
@@ -50,6 +68,8 @@ export {
   applyResponse,
   type BundlePush,
   type BundleState,
+  type Credentials,
+  credentials,
   eventId,
   type ItemResult,
   type ItemState,
@@ -61,6 +81,7 @@ export {
   runtimeEvent,
   runtimeState,
   secretId,
+  tokenIdOf,
 } from './management.ts'
 export { CALL_REFUSALS, managementOpenApi } from './openapi.ts'
 export {

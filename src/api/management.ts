@@ -3,7 +3,7 @@ import { itemId } from './definition.ts'
 import type { secretKeyRef } from './kinds/agent-runtime.ts'
 import { dnsLabel, filePath } from './kinds/common.ts'
 import { problem } from './reason.ts'
-import { hash } from './revision.ts'
+import { hash, hashText } from './revision.ts'
 
 /** Protocol versions that this build speaks. */
 export const PROTOCOL = { min: 1, max: 1 } as const
@@ -51,6 +51,34 @@ export type BundleState = z.output<typeof bundleState>
 /** `bootId/seq`: the number counts a process's events from 1 without gaps; 0 stands for none yet. */
 export const eventId = z.string().min(3).max(128)
 
+/**
+ * What a runtime says of a token in place of the token: nobody can tell the token from it, and two tokens have not the
+ * same one. The first 16 hex digits of the SHA-256 of `midflight-token-id:` and the token.
+ */
+export const tokenIdOf = (token: string): string => hashText(`midflight-token-id:${token}`).slice(0, TOKEN_ID_LENGTH)
+const TOKEN_ID_LENGTH = 16
+
+/** What callers of the protocol have to know to call on when tokens and certificates are renewed. */
+export const credentials = z.strictObject({
+  tokenIds: z
+    .array(z.string().regex(/^[0-9a-f]{16}$/))
+    .max(16)
+    .describe(
+      'Ids of all tokens that it accepts: of each the first 16 hex digits of the SHA-256 of "midflight-token-id:" and the token',
+    ),
+  certificate: z
+    .strictObject({
+      fingerprint: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/)
+        .describe('SHA-256 of the certificate in DER, in hex'),
+      notAfter: z.iso.datetime().describe('When it expires'),
+    })
+    .optional()
+    .describe('The certificate that connections made from now on are shown; absent over HTTP'),
+})
+export type Credentials = z.output<typeof credentials>
+
 const itemStats = z.strictObject({ runs: z.int().nonnegative(), errors: z.int().nonnegative() })
 
 /** Answer of `GET state`. */
@@ -69,6 +97,7 @@ export const runtimeState = z.strictObject({
   pins: z.record(dnsLabel(), hash).describe('Bundles that are held at a hash, whatever their mount shows'),
   tools: z.array(z.string()).describe('Served tools as bundle/name'),
   stats: z.record(hash, itemStats).describe('By digest'),
+  credentials: credentials.optional().describe('Changes the ETag; absent where the runtime does not tell'),
 })
 export type RuntimeState = z.output<typeof runtimeState>
 

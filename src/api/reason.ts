@@ -57,10 +57,23 @@ export const REASONS = {
   PromptTooLarge: { condition: 'Ready', retry: false, status: 422 },
   ToolsNotAllowed: { condition: 'Ready', retry: false, status: 422 },
   ModelLoadFailed: { condition: 'Ready', retry: false, status: 422 },
+  AddressNotAllowed: { condition: 'Ready', retry: false, status: 422 },
   // The pods of a runtime.
   PodsNotFound: { condition: 'Ready', retry: true, status: 502 },
   PodsNotReady: { condition: 'Ready', retry: true, status: 502 },
   PodsClaimed: { condition: 'Ready', retry: true, status: 409 },
+  // The pods that the operator runs, and what they are made from.
+  NameTaken: { condition: 'Ready', retry: true, status: 409 },
+  ObjectRefused: { condition: 'Ready', retry: true, status: 403 },
+  PodsNotCreated: { condition: 'Ready', retry: true, status: 502 },
+  PodsUnschedulable: { condition: 'Ready', retry: true, status: 502 },
+  ImagePullFailed: { condition: 'Ready', retry: true, status: 502 },
+  PodsCrashing: { condition: 'Ready', retry: true, status: 502 },
+  AuthorityUnusable: { condition: 'Ready', retry: true, status: 502 },
+  RolloutStuck: { condition: 'Ready', retry: true, status: 502 },
+  // What pods start from while no operator runs.
+  BootSetTooLarge: { condition: 'Ready', retry: false, status: 422 },
+  BootSetNotWritten: { condition: 'Ready', retry: true, status: 502 },
   // The management protocol.
   Unauthorized: { condition: 'Ready', retry: true, status: 401 },
   ProtocolMismatch: { condition: 'Ready', retry: true, status: 502 },
@@ -90,7 +103,7 @@ export const REASONS = {
 export type Reason = keyof typeof REASONS
 
 /** Reasons of conditions that tell a state and no problem. */
-export const STATE_REASONS = ['Accepted', 'Served', 'Syncing', 'NotServed'] as const
+export const STATE_REASONS = ['Accepted', 'Served', 'ScaledToZero', 'Syncing', 'NotServed'] as const
 export type StateReason = (typeof STATE_REASONS)[number]
 
 export const reason = z.enum(Object.keys(REASONS) as [Reason, ...Reason[]])

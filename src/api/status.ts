@@ -128,6 +128,7 @@ export const runtimeStatus = z.strictObject({
   ...common,
   replicas: count().optional().describe('Pods of the runtime'),
   readyReplicas: count().optional().describe('Pods that are Ready and have been given everything'),
+  selector: text(253).optional().describe('Labels of the pods that the operator runs, for autoscalers'),
   podSummary: text(32).optional().describe('readyReplicas/replicas, such as 3/3'),
   bundles: listByName(bundleStatus, MAX_STATUS_BUNDLES).optional().describe('What became of each bundle of files'),
   pods: z

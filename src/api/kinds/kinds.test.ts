@@ -93,6 +93,18 @@ describe('a spec is refused with its field', () => {
       'InvalidSpec spec.models[1].name',
     ],
     [
+      'a range with too long a prefix',
+      'AgentRuntime',
+      { network: { allow: ['10.0.0.0/33'] } },
+      'InvalidSpec spec.network.allow[0]',
+    ],
+    [
+      'an allowed address in a form of which URLs make another',
+      'AgentRuntime',
+      { network: { allow: ['llm.svc', '*.example.com', '10.0.0.7/8', 'fd00::/8', '127.0.0.1', '0x7f.1'] } },
+      'InvalidSpec spec.network.allow[5]',
+    ],
+    [
       'a selector of nothing',
       'AgentRuntime',
       { bundleSelector: { matchLabels: {} } },

@@ -103,7 +103,9 @@ export const MANAGED_FIELDS = Object.keys(managedPods) as readonly (keyof typeof
 export const DRAIN_SECONDS = 300
 
 const HOST = /^(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/
-const ADDRESS = /^[0-9A-Fa-f:.]+(\/[0-9]{1,3})?$/
+/** URLs take a host whose last label is a number for an IPv4 address, however it is written. */
+const ENDS_IN_NUMBER = /(^|\.)([0-9]+|0[xX][0-9A-Fa-f]*)$/
+const ADDRESS = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()])
 
 /** A host that URLs may name: `llm.team-a.svc`, `*.example.com`, an address, or a range in CIDR form. */
 const allowedHost = () =>
@@ -111,7 +113,7 @@ const allowedHost = () =>
     .string()
     .min(1)
     .max(253)
-    .refine((host) => HOST.test(host) || ADDRESS.test(host), {
+    .refine((host) => (HOST.test(host) && !ENDS_IN_NUMBER.test(host)) || ADDRESS.safeParse(host).success, {
       message: 'must be a host name, *.domain, an IP address or a range such as 10.0.0.0/8',
     })
 

@@ -1,0 +1,52 @@
+import { decodeBootSet } from '../../api/index.ts'
+import { ApiError, type ObjectName } from '../../kube/index.ts'
+import type { BootOwner, BootSecrets, Slot } from './secrets.ts'
+
+/** The Secrets of one AgentRuntime in memory, and every step that was taken with them. */
+export class FakeBootSecrets implements BootSecrets {
+  readonly slots = new Map<number, Slot>()
+  /** `write 0`, `remove 1` … */
+  readonly steps: string[] = []
+  /** What the API server refuses with, from now on. */
+  refusal: ApiError | undefined
+  reads = 0
+  /** Awaited before anything is read or written. */
+  gate: () => Promise<void> | void = () => undefined
+  #version = 0
+
+  /** The set that a pod would find now. */
+  get found() {
+    return decodeBootSet(new Map([...this.slots].map(([slot, { bytes }]) => [slot, bytes]))).found
+  }
+
+  stands = ({ name }: ObjectName, resourceVersion: string): boolean =>
+    this.slots.get(Number(name.at(-1)))?.resourceVersion === resourceVersion
+
+  read = async (): Promise<ReadonlyMap<number, Slot>> => {
+    this.reads += 1
+    await this.#reach()
+    return new Map(this.slots)
+  }
+
+  write = async (_owner: BootOwner, slot: number, bytes: Uint8Array): Promise<string> => {
+    await this.#reach()
+    this.steps.push(`write ${slot}`)
+    this.#version += 1
+    const resourceVersion = `${this.#version}`
+    this.slots.set(slot, { bytes, resourceVersion })
+    return resourceVersion
+  }
+
+  remove = async (_runtime: ObjectName, slot: number): Promise<void> => {
+    await this.#reach()
+    this.steps.push(`remove ${slot}`)
+    this.slots.delete(slot)
+  }
+
+  async #reach(): Promise<void> {
+    await this.gate()
+    if (this.refusal) throw this.refusal
+  }
+}
+
+export const forbidden = (message: string): ApiError => new ApiError({ code: 403, reason: 'Forbidden', message })

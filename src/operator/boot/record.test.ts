@@ -1,0 +1,246 @@
+import { createCipheriv } from 'node:crypto'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { type BootSet, encodeBootSet } from '../../api/index.ts'
+import { createVirtualClock } from '../../clock.fixture.ts'
+import { agent, push, request, settings } from '../../runtime/registry/registry.fixture.ts'
+import { FakeBootSecrets, forbidden } from './boot.fixture.ts'
+import type { BootContents } from './contents.ts'
+import { BootRecord, WRITE_PAUSE_MS } from './record.ts'
+
+const OWNER = { namespace: 'team', name: 'main', uid: 'uid' }
+const CANARY = 'canary-key'
+const contents = (role: string, more: Partial<BootContents> = {}): BootContents => ({
+  claim: 'team/main/uid',
+  items: request({ definitions: [settings(), agent('support', { role })] }).items,
+  bundles: {},
+  secrets: { 'llm/key': { version: '1', value: CANARY } },
+  pins: {},
+  spare: [],
+  ...more,
+})
+/** A bundle that gzip cannot make smaller. */
+const stream = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16))
+const LARGE = push({ 'tools/large.ts': stream.update(Buffer.alloc(3_500_000)).toString('base64') })
+const turn = async (turns = 20) => {
+  for (let index = 0; index < turns; index += 1) await new Promise((resolve) => setImmediate(resolve))
+}
+
+let clock: ReturnType<typeof createVirtualClock>
+let secrets: FakeBootSecrets
+let stop: AbortController
+let owner: typeof OWNER | undefined
+let lines: string[]
+let changes: number
+beforeEach(() => {
+  clock = createVirtualClock()
+  secrets = new FakeBootSecrets()
+  stop = new AbortController()
+  owner = OWNER
+  lines = []
+  changes = 0
+})
+afterEach(() => {
+  stop.abort()
+  expect(lines.join()).not.toContain(CANARY)
+})
+
+const open = async (fence = 5): Promise<BootRecord> => {
+  const record = new BootRecord(
+    {
+      ...{ runtime: OWNER, fence, clock, secrets, stands: secrets.stands, random: () => 0.5 },
+      inTurn: (task) => task(),
+      owner: () => owner,
+      log: { warn: (message, fields) => void lines.push(`${message} ${JSON.stringify(fields)}`) },
+      onChange: () => {
+        changes += 1
+      },
+    },
+    stop.signal,
+  )
+  await turn()
+  return record
+}
+/** Lets time pass, and what is packed meanwhile be packed. */
+const pass = async (ms: number) => {
+  for (let left = ms; left > 0; left -= 500) {
+    clock.advance(Math.min(left, 500))
+    await settled()
+  }
+}
+/** Packing goes on outside of this thread. */
+const settled = async () => {
+  for (let index = 0; index < 5; index += 1) await new Promise((resolve) => setTimeout(resolve, 1))
+  await turn(3)
+}
+const roleIn = (set: BootSet | undefined) =>
+  (set?.items['agents/support']?.definition as { spec: { role: string } } | undefined)?.spec.role
+const writes = () => secrets.steps.filter((step) => step.startsWith('write'))
+
+describe('the record of an AgentRuntime', () => {
+  test('has nothing to say until it was read, then what was good before', async () => {
+    const gate = Promise.withResolvers<void>()
+    secrets.gate = () => gate.promise
+    const [part] = encodeBootSet({ runtime: 'team/main', fence: 1, ...contents('one') }, { sequence: 3, writtenAt: '' })
+    secrets.slots.set(0, { bytes: part as Uint8Array, resourceVersion: '1' })
+    const record = await open()
+    expect([record.seeds, changes]).toEqual([undefined, 0])
+    gate.resolve()
+    await turn()
+    expect([...(record.seeds?.items.keys() ?? [])]).toEqual(['agents/support', 'settings'])
+    expect(record.seeds?.secrets.get('llm/key')).toEqual({ version: '1', value: CANARY })
+    expect(changes).toBe(1)
+  })
+
+  test('is empty where there is none, and where the set is of an AgentRuntime that had the name before', async () => {
+    expect((await open()).seeds?.items.size).toBe(0)
+    const other = { ...contents('one'), claim: 'team/main/older' }
+    const [part] = encodeBootSet({ runtime: 'team/main', fence: 1, ...other }, { sequence: 3, writtenAt: '' })
+    secrets.slots.set(0, { bytes: part as Uint8Array, resourceVersion: '1' })
+    const record = await open()
+    expect(record.seeds?.items.size).toBe(0)
+    record.keep(() => contents('two'))
+    await pass(3_000)
+    expect(secrets.found?.stamp.sequence).toBe(4)
+    expect(secrets.steps).toEqual(['write 0'])
+  })
+
+  test('is asked for again when it cannot be read', async () => {
+    secrets.refusal = forbidden('no')
+    const record = await open()
+    expect(record.seeds).toBeUndefined()
+    secrets.refusal = undefined
+    await pass(1_000)
+    expect(record.seeds).toBeDefined()
+    expect(secrets.reads).toBe(2)
+  })
+})
+
+describe('what is to be kept', () => {
+  test('is written into other slots each time, and those of the set before are emptied', async () => {
+    const record = await open()
+    record.keep(() => contents('one'))
+    await pass(1_000)
+    expect(roleIn(secrets.found?.set)).toBe('one')
+    record.keep(() => contents('two'))
+    await pass(WRITE_PAUSE_MS)
+    expect(roleIn(secrets.found?.set)).toBe('two')
+    await pass(3_000)
+    expect(secrets.steps).toEqual(['write 0', 'write 1', 'remove 0'])
+    expect(secrets.found?.set.fence).toBe(5)
+  })
+
+  test('is written once in five seconds, however often it changes, and in the end as it is then', async () => {
+    const record = await open()
+    for (let change = 0; change < 100; change += 1) {
+      record.keep(() => contents(`${change}`))
+      await pass(250)
+    }
+    expect(writes().length).toBeLessThanOrEqual(6)
+    await pass(2 * WRITE_PAUSE_MS)
+    expect(writes().length).toBeLessThanOrEqual(7)
+    expect(roleIn(secrets.found?.set)).toBe('99')
+  })
+
+  test('is not written when it is there already, nor by the next process', async () => {
+    const record = await open()
+    record.keep(() => contents('one'))
+    await pass(1_000)
+    record.keep(() => contents('one'))
+    await pass(60_000)
+    stop.abort()
+    stop = new AbortController()
+    const next = await open(6)
+    next.keep(() => contents('one'))
+    await pass(60_000)
+    expect(secrets.steps).toEqual(['write 0'])
+  })
+
+  test('is written again when somebody took a slot of it away, and when a later operator signed it', async () => {
+    const record = await open()
+    record.keep(() => contents('one'))
+    await pass(1_000)
+    secrets.slots.clear()
+    record.keep(() => contents('one'))
+    await pass(WRITE_PAUSE_MS)
+    expect(roleIn(secrets.found?.set)).toBe('one')
+    stop.abort()
+    stop = new AbortController()
+    const earlier = await open(4)
+    earlier.keep(() => contents('one'))
+    await pass(1_000)
+    expect(secrets.found?.set.fence).toBe(4)
+  })
+
+  test('is written when the operator stops, though the pause is not over', async () => {
+    const record = await open()
+    record.keep(() => contents('one'))
+    await pass(1_000)
+    record.keep(() => contents('two'))
+    stop.abort()
+    await record.flush(new AbortController().signal)
+    expect(roleIn(secrets.found?.set)).toBe('two')
+    expect([...secrets.slots.keys()]).toEqual([1])
+  })
+
+  test('is not written once the AgentRuntime is gone or going, nor when nothing is known to be good', async () => {
+    const record = await open()
+    record.keep(() => undefined)
+    await pass(WRITE_PAUSE_MS)
+    owner = undefined
+    record.keep(() => contents('one'))
+    await pass(WRITE_PAUSE_MS)
+    owner = OWNER
+    record.keep(() => contents('one'))
+    record.end()
+    await pass(60_000)
+    await record.flush(new AbortController().signal)
+    expect(secrets.steps).toEqual([])
+  })
+})
+
+describe('what cannot be kept', () => {
+  test('leaves out first what pods have from their mounts', async () => {
+    const record = await open()
+    const bundles = { a: LARGE, b: LARGE, c: LARGE }
+    record.keep(() => contents('one', { bundles, spare: ['b', 'c'] }))
+    for (let waits = 0; waits < 200 && secrets.found === undefined; waits += 1) await pass(500)
+    expect(Object.keys(secrets.found?.set.bundles ?? {})).toEqual(['a'])
+    expect(record.problem).toBeUndefined()
+    const steps = [...secrets.steps]
+    stop.abort()
+    stop = new AbortController()
+    const next = await open(6)
+    next.keep(() => contents('one', { bundles, spare: ['b', 'c'] }))
+    await pass(10_000)
+    expect(secrets.steps).toEqual(steps)
+  }, 30_000)
+
+  test('is a problem that says how much it is, and goes when it fits', async () => {
+    const record = await open()
+    record.keep(() => contents('one', { bundles: { a: LARGE, b: LARGE, c: LARGE } }))
+    for (let waits = 0; waits < 200 && record.problem === undefined; waits += 1) await pass(500)
+    expect(record.problem?.reason).toBe('BootSetTooLarge')
+    expect(record.problem?.message).toMatch(/take \d+ MB in the boot set, which holds 8 MB/)
+    expect(secrets.steps).toEqual([])
+    record.keep(() => contents('one'))
+    await pass(2 * WRITE_PAUSE_MS)
+    expect(record.problem).toBeUndefined()
+    expect(roleIn(secrets.found?.set)).toBe('one')
+  }, 30_000)
+
+  test('because the API server refuses is a problem, and is tried again ever more rarely until it works', async () => {
+    const record = await open()
+    secrets.refusal = forbidden('exceeded quota: secrets')
+    record.keep(() => contents('one'))
+    await pass(1_000)
+    expect(record.problem).toMatchObject({ reason: 'BootSetNotWritten' })
+    expect(record.problem?.message).toContain('403 exceeded quota: secrets')
+    const before = changes
+    await pass(60_000)
+    expect(lines.length).toBeLessThan(8)
+    expect(changes).toBe(before)
+    secrets.refusal = undefined
+    await pass(120_000)
+    expect([record.problem, roleIn(secrets.found?.set)]).toEqual([undefined, 'one'])
+  })
+})

@@ -1,0 +1,1 @@
+export { type Boot, bootFrom } from './boot.ts'
