@@ -24,7 +24,7 @@ type Counted = { readonly target: HttpTarget; readonly counts: readonly string[]
 
 async function countedAt(listener: RequestListener, clock: Clock = systemClock): Promise<Counted> {
   const { port } = disposables.use(await listen(listener))
-  const http = createHttpTarget({ ...SHARED, host: '127.0.0.1', port, token: () => TOKEN, clock })
+  const http = createHttpTarget({ ...SHARED, host: '127.0.0.1', port, tokens: () => [TOKEN], clock })
   disposables.defer(() => http.close())
   const counts: string[] = []
   return { target: counted(http, (call, result) => void counts.push(`${call} ${result}`)), counts }

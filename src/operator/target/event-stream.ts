@@ -8,7 +8,8 @@ import { connectionFailure, refusalOf, unreachable } from './refusal.ts'
 export type StreamRequest = {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
-  readonly token: string
+  /** What the pod may be called with, of which `headers` holds one. */
+  readonly tokens: readonly string[]
 }
 
 /** Until the head of the answer, in milliseconds. */
@@ -43,7 +44,7 @@ export async function* readEvents(
     }
   } catch (error) {
     if (signal.aborted) return
-    throw linked.signal.aborted ? linked.signal.reason : connectionFailure(error, address)
+    throw linked.signal.aborted ? linked.signal.reason : connectionFailure(error, line)
   } finally {
     opening.cancel()
     silence.cancel()
@@ -52,8 +53,8 @@ export async function* readEvents(
 }
 
 async function openStream(
-  { dispatcher, address }: Line,
-  { path, headers, token }: StreamRequest,
+  { dispatcher, address, runBy }: Line,
+  { path, headers, tokens }: StreamRequest,
   signal: AbortSignal,
 ): Promise<Dispatcher.ResponseData['body']> {
   const answer = await abandonOnAbort(dispatcher.request({ method: 'GET', path, headers, signal }), signal)
@@ -61,7 +62,7 @@ async function openStream(
   const isStream = /^text\/event-stream\b/i.test(String(answer.headers['content-type']))
   if (status === 200 && isStream) return body
   body.on('error', ignore).destroy()
-  if (status !== 200) throw refusalOf({ status, body: undefined, address, token })
+  if (status !== 200) throw refusalOf({ status, body: undefined, address, runBy, tokens })
   throw unreachable(address, 'answers something else than an event stream')
 }
 

@@ -2,13 +2,12 @@ import type { Dispatcher } from 'undici'
 import { abandonOnAbort, type Clock, linkedTo } from '../../clock.ts'
 import type { ParseEvent } from './event-parser.ts'
 import { jsonOf } from './json.ts'
-import { connectionFailure, tooSlow, unreachable } from './refusal.ts'
+import { connectionFailure, type Told, tooSlow, unreachable } from './refusal.ts'
 import type { Turns } from './turns.ts'
 
 /** One pod, as requests need it. */
-export type Line = {
+export type Line = Told & {
   readonly dispatcher: Dispatcher
-  readonly address: string
   readonly clock: Clock
   readonly turns: Turns
   readonly parseEvent: ParseEvent
@@ -68,7 +67,7 @@ export async function exchange(line: Line, request: Exchange, signal: AbortSigna
     return { status: statusCode, headers: received, body: jsonOf(Buffer.concat(chunks).toString()) }
   } catch (error) {
     if (signal.aborted) throw signal.reason
-    throw linked.signal.aborted ? linked.signal.reason : connectionFailure(error, address)
+    throw linked.signal.aborted ? linked.signal.reason : connectionFailure(error, line)
   } finally {
     for (const timer of timers) timer.cancel()
     linked.release()

@@ -24,7 +24,7 @@ afterEach(async () => {
 type Setup = { readonly token?: string; readonly clock?: Clock }
 
 function targetAt(port: number, { token = TOKEN, clock = systemClock }: Setup = {}): HttpTarget {
-  const target = createHttpTarget({ ...SHARED, host: '127.0.0.1', port, token: () => token, clock })
+  const target = createHttpTarget({ ...SHARED, host: '127.0.0.1', port, tokens: () => [token], clock })
   disposables.defer(() => target.close())
   return target
 }
@@ -56,6 +56,52 @@ async function firstEvents(target: HttpTarget, count: number, lastEventId?: stri
 }
 
 const allEvents = (target: HttpTarget): Promise<RuntimeEvent[]> => Array.fromAsync(target.events(never))
+
+describe('with several tokens', () => {
+  /** A runtime that accepts one token, which a test changes, and who called it with what. */
+  async function runtimeAccepting(accepted: string) {
+    const streamed = Promise.withResolvers<void>()
+    const world = { accepted, presented: [] as string[], tokens: [] as readonly string[], streamed }
+    const runtime = new FakeRuntime()
+    const server = await serverOf((req, res) => {
+      world.presented.push(req.headers.authorization?.replace('Bearer ', '') ?? '')
+      managementOf(runtime, world.accepted)(req, res)
+      if (req.url?.endsWith('/events')) streamed.resolve()
+    })
+    const { port } = server
+    const target = createHttpTarget({ ...SHARED, host: '127.0.0.1', port, tokens: () => world.tokens })
+    disposables.defer(() => target.close())
+    return { world, target }
+  }
+
+  test('one that is refused is followed by the next in the same call, which then comes first, for events too', async () => {
+    const { world, target } = await runtimeAccepting('canary-old')
+    world.tokens = ['canary-new', 'canary-old']
+    await target.state(never)
+    await target.apply(emptyCall, never)
+    const events = target.events(never)[Symbol.asyncIterator]()
+    const stream = events.next()
+    await world.streamed.promise
+    expect(new Set(world.presented.slice(1))).toEqual(new Set(['canary-old']))
+    world.accepted = 'canary-new'
+    await target.state(never)
+    world.presented.length = 0
+    await target.state(never)
+    expect(world.presented).toEqual(['canary-new'])
+    const ended = expect(stream).rejects.toThrow('is not called any more')
+    await target.close()
+    await ended
+  })
+
+  test('of which none is accepted, each is tried once, and the message quotes none', async () => {
+    const { world, target } = await runtimeAccepting('canary-other')
+    world.tokens = ['canary-new', 'canary-old']
+    const { reason, message } = await problemIn(target.state(never))
+    expect(world.presented).toEqual(['canary-new', 'canary-old'])
+    expect(reason).toBe('Unauthorized')
+    expect(message).not.toMatch(/canary/)
+  })
+})
 
 describe('with a runtime that answers', () => {
   const runtime = new FakeRuntime('uid-1')

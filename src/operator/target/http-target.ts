@@ -1,23 +1,26 @@
 import { isIPv6 } from 'node:net'
-import { Client, Pool } from 'undici'
 import type { z } from 'zod'
 import { applyResponse, type RuntimeState, runtimeState } from '../../api/index.ts'
 import { type Clock, systemClock } from '../../clock.ts'
 import type { RuntimeTarget } from '../ports.ts'
+import { PodConnections } from './connections.ts'
 import type { ParseEvent } from './event-parser.ts'
 import { readEvents } from './event-stream.ts'
 import { type Exchange, exchange, type Line } from './exchange.ts'
+import type { RunBy } from './hints.ts'
 import { checkProtocol, refusalOf, unreachable } from './refusal.ts'
+import type { TlsTrust } from './trusted-pems.ts'
 import type { Turns } from './turns.ts'
 
 export type HttpTargetOptions = {
   /** A name or an address; that of a pod is an address. */
   readonly host: string
   readonly port: number
-  /** Asked for with every request, as it may be renewed. */
-  readonly token: () => string
-  /** Certificate authorities (PEM) and the name in the pod's certificate; absent for plain HTTP. */
-  readonly tls?: { readonly ca: string; readonly serverName: string } | undefined
+  /** The token to call with, and others for when that one is refused. Asked for with every request, as they change. */
+  readonly tokens: () => readonly string[]
+  /** Asked for with every request, as it may change; absent for plain HTTP. */
+  readonly tls?: (() => TlsTrust) | undefined
+  readonly runBy?: RunBy
   readonly clock?: Clock
   /** For long answers: one for all pods of an operator. */
   readonly turns: Turns
@@ -33,9 +36,6 @@ export type HttpTarget = RuntimeTarget & {
 
 const PATH = '/management/v1'
 const MIB = 1024 * 1024
-const CONNECT_MS = 1000
-/** One for the state, the others so that a load of tools that takes long holds up no other call. */
-const REQUEST_CONNECTIONS = 3
 
 const STATE = { headMs: 2000, wholeMs: 5000, maxBytes: 64 * MIB }
 const CHECK = { headMs: 2000, wholeMs: 5000, maxBytes: 16 * MIB }
@@ -44,19 +44,27 @@ const ACTIVATE = { headMs: 15_000, wholeMs: 15_000, maxBytes: 16 * MIB }
 
 /** Connects only when something is asked. */
 export function createHttpTarget(options: HttpTargetOptions): HttpTarget {
-  const { host, port, token, tls, clock = systemClock, turns, parseEvent } = options
+  const { host, port, tokens, tls, runBy = 'others', clock = systemClock, turns, parseEvent } = options
   const address = `${isIPv6(host) ? `[${host}]` : host}:${port}`
-  const { requests, streams } = connectionsTo(address, tls)
-  const line: Line = { dispatcher: requests, address, clock, turns, parseEvent }
+  const connections = new PodConnections(address, tls)
+  const choice = new TokensOfPod(tokens)
+  let notAfter: string | undefined
+  const line: Omit<Line, 'dispatcher'> = { address, runBy, notAfter: () => notAfter, clock, turns, parseEvent }
 
   /** @returns undefined for 304, which only a request with an etag may get */
   const call = async (request: Call, signal: AbortSignal) => {
-    const sent = token()
-    const answer = await exchange(line, { ...request, headers: { ...headersOf(sent), ...request.headers } }, signal)
-    const { status, headers, body } = answer
-    if (status === 304 && request.headers['if-none-match'] !== undefined) return undefined
-    if (status !== 200) throw refusalOf({ status, body, address, token: sent })
-    return { body, etag: single(headers.etag) }
+    const all = choice.inOrder()
+    for (const [index, token] of all.entries()) {
+      const sent = { ...request, headers: { ...headersOf(token), ...request.headers } }
+      const answer = await exchange({ ...line, dispatcher: connections.requests }, sent, signal)
+      const { status, headers, body } = answer
+      choice.ended(token, status)
+      if (isRefused(status) && index < all.length - 1) continue
+      if (status === 304 && request.headers['if-none-match'] !== undefined) return undefined
+      if (status !== 200) throw refusalOf({ status, body, address, runBy, tokens: all })
+      return { body, etag: single(headers.etag) }
+    }
+    throw unreachable(address, 'cannot be called: there is no token')
   }
 
   return {
@@ -66,6 +74,7 @@ export function createHttpTarget(options: HttpTargetOptions): HttpTarget {
       if (answer === undefined) return { type: 'unchanged' }
       checkProtocol(answer.body, address)
       const state: RuntimeState = parsed(runtimeState, answer.body, address)
+      notAfter = state.credentials?.certificate?.notAfter
       return { type: 'state', state, etag: answer.etag }
     },
     apply: async (request, signal) => {
@@ -76,34 +85,41 @@ export function createHttpTarget(options: HttpTargetOptions): HttpTarget {
       return parsed(applyResponse, answer?.body, address)
     },
     events: (signal, lastEventId) => {
-      const sent = token()
+      const all = choice.inOrder()
       const after = lastEventId === undefined ? {} : { 'last-event-id': lastEventId }
-      const headers = { ...headersOf(sent), accept: 'text/event-stream', ...after }
-      return readEvents({ ...line, dispatcher: streams }, { path: `${PATH}/events`, headers, token: sent }, signal)
+      const headers = { ...headersOf(all[0] ?? ''), accept: 'text/event-stream', ...after }
+      const request = { path: `${PATH}/events`, headers, tokens: all }
+      return readEvents({ ...line, dispatcher: connections.streams }, request, signal)
     },
     close: async () => {
-      const reason = unreachable(address, 'is not called any more')
-      await Promise.all([requests.destroy(reason), streams.destroy(reason)])
+      await connections.destroy(unreachable(address, 'is not called any more'))
     },
   }
 }
 
 type Call = Exchange & { readonly headers: { readonly 'if-none-match'?: string } }
 
-/** Events have a connection of their own, so that they neither wait nor hold up. Time limits are set by the callers. */
-function connectionsTo(address: string, tls: HttpTargetOptions['tls']): { requests: Pool; streams: Client } {
-  const secure = tls === undefined ? {} : { ca: tls.ca, servername: tls.serverName, rejectUnauthorized: true }
-  const options = {
-    connect: { ...secure, timeout: CONNECT_MS },
-    allowH2: false,
-    pipelining: 1,
-    headersTimeout: 0,
-    bodyTimeout: 0,
+const isRefused = (status: number): boolean => status === 401 || status === 403
+
+/** Which token a pod is called with: what it refused comes last until it takes it again. */
+class TokensOfPod {
+  readonly #tokens: () => readonly string[]
+  readonly #refused = new Set<string>()
+
+  constructor(tokens: () => readonly string[]) {
+    this.#tokens = tokens
   }
-  const origin = `${tls === undefined ? 'http' : 'https'}://${address}`
-  return {
-    requests: new Pool(origin, { ...options, connections: REQUEST_CONNECTIONS }),
-    streams: new Client(origin, options),
+
+  inOrder(): readonly string[] {
+    const all = this.#tokens()
+    for (const token of this.#refused) if (!all.includes(token)) this.#refused.delete(token)
+    if (all.length === 0) return ['']
+    return all.toSorted((a, b) => Number(this.#refused.has(a)) - Number(this.#refused.has(b)))
+  }
+
+  ended(token: string, status: number): void {
+    if (isRefused(status)) this.#refused.add(token)
+    else this.#refused.delete(token)
   }
 }
 

@@ -1,4 +1,6 @@
 export { CALL_RESULTS, type CallResult, counted, POD_CALLS, type PodCall } from './counted.ts'
 export { createEventParser } from './event-parser.ts'
+export type { RunBy } from './hints.ts'
 export { createHttpTarget, type HttpTarget, type HttpTargetOptions } from './http-target.ts'
+export type { TlsTrust } from './trusted-pems.ts'
 export { createTurns } from './turns.ts'

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { PROTOCOL, ProblemError, REASONS, type Reason } from '../../api/index.ts'
+import { hintOn, NOT_FOUND, type RunBy, UNAUTHORIZED } from './hints.ts'
 
 /** Longest text that is taken over from a pod, in characters. */
 const MAX_MESSAGE = 1024
@@ -12,39 +13,20 @@ export const unreachable = (address: string, what: string): ProblemError =>
 export const tooSlow = (address: string, what: string): ProblemError =>
   new ProblemError(unreachable(address, what).problem, { cause: new DOMException(what, 'TimeoutError') })
 
-/** As a runtime on its way out does, and one that expects TLS. */
-const CUT = 'cut the connection; one that serves TLS needs spec.adopt.caSecretRef'
-
-/** What undici and Node call failures, in words; the rest is told by its code. */
-const FAILURES: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'refuses connections: check that it runs, its --management-host, and spec.adopt.port',
-  ECONNRESET: CUT,
-  UND_ERR_SOCKET: CUT,
-  UND_ERR_CONNECT_TIMEOUT: 'takes no connection within 1 s: check spec.adopt.port and the NetworkPolicies',
-  UND_ERR_INVALID_ARG: 'cannot be called: the token of spec.adopt.tokenSecretRef holds characters that HTTP forbids',
-  HTTPParserError: 'does not speak HTTP: check spec.adopt.port',
-  EHOSTUNREACH: 'is not reachable: no route to the host',
-  ENETUNREACH: 'is not reachable: no route to the network',
-  ENOTFOUND: 'has an address that is not known',
-  ERR_SSL_WRONG_VERSION_NUMBER:
-    'does not speak TLS: start it with --management-cert, or take out spec.adopt.caSecretRef',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'has a certificate for another name: check spec.adopt.serverName',
+/** What of a pod decides how its failures are told. */
+export type Told = {
+  readonly address: string
+  readonly runBy: RunBy
+  /** When the certificate that it told of last expires. */
+  readonly notAfter: () => string | undefined
 }
 
-/** Node's and OpenSSL's names for a certificate that does not verify. */
-const UNTRUSTED = /^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|INVALID_CA)/
-
 /** Why a request failed before there was a whole answer. */
-export function connectionFailure(error: unknown, address: string): ProblemError {
+export function connectionFailure(error: unknown, { address, runBy, notAfter }: Told): ProblemError {
   if (error instanceof ProblemError) return error
   const code = codeOf(error)
-  const known = Object.hasOwn(FAILURES, code) ? FAILURES[code] : undefined
-  if (known !== undefined && code === 'UND_ERR_CONNECT_TIMEOUT') return tooSlow(address, known)
-  if (known !== undefined) return unreachable(address, known)
-  if (UNTRUSTED.test(code)) {
-    return unreachable(address, `has a certificate that is not trusted (${code}): check spec.adopt.caSecretRef`)
-  }
-  return unreachable(address, `did not answer (${code})`)
+  const hint = hintOn(code, runBy, notAfter())
+  return code === 'UND_ERR_CONNECT_TIMEOUT' ? tooSlow(address, hint) : unreachable(address, hint)
 }
 
 /** An error's message may hold what was sent, its code cannot. */
@@ -69,15 +51,15 @@ export type Refusal = {
   readonly status: number
   readonly body: unknown
   readonly address: string
-  readonly token: string
+  readonly runBy: RunBy
+  /** What it may repeat of what it was sent. */
+  readonly tokens: readonly string[]
 }
 
 /** What a status other than 200 says. */
-export function refusalOf({ status, body, address, token }: Refusal): ProblemError {
+export function refusalOf({ status, body, address, runBy, tokens }: Refusal): ProblemError {
   if (status === 401 || status === 403) {
-    const message =
-      `the runtime at ${address} refuses the operator's token (HTTP ${status}): ` +
-      'set the key that spec.adopt.tokenSecretRef names to the token the runtime was started with'
+    const message = `the runtime at ${address} refuses the operator's token (HTTP ${status}): ${UNAUTHORIZED[runBy]}`
     return new ProblemError({ reason: 'Unauthorized', message })
   }
   if (status >= 300 && status < 400) return unreachable(address, `answers with a redirect (HTTP ${status})`)
@@ -86,18 +68,19 @@ export function refusalOf({ status, body, address, token }: Refusal): ProblemErr
     const { reason, message, path } = told.data
     return new ProblemError({
       reason,
-      message: safeText(message, token),
-      ...(path !== undefined && { path: safeText(path, token) }),
+      message: safeText(message, tokens),
+      ...(path !== undefined && { path: safeText(path, tokens) }),
     })
   }
-  return unreachable(address, `answers HTTP ${status}${status === 404 ? ': check spec.adopt.port' : ''}`)
+  return unreachable(address, `answers HTTP ${status}${status === 404 ? `: ${NOT_FOUND[runBy]}` : ''}`)
 }
 
 const isReason = (text: string): text is Reason => Object.hasOwn(REASONS, text)
 
-/** A pod's text: short, one line, and without the token that a faulty runtime may repeat. */
-function safeText(text: string, token: string): string {
-  const plain = token === '' ? text : text.replaceAll(token, '[redacted]')
+/** A pod's text: short, one line, and without the tokens that a faulty runtime may repeat. */
+function safeText(text: string, tokens: readonly string[]): string {
+  const secrets = tokens.filter((token) => token !== '')
+  const plain = secrets.reduce((safe, token) => safe.replaceAll(token, '[redacted]'), text)
   return plain.replaceAll(/\p{Cc}+/gu, ' ').slice(0, MAX_MESSAGE)
 }
 

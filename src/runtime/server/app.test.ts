@@ -164,7 +164,7 @@ describe('what is served', () => {
 describe('with a key', () => {
   let server: TestServer
   beforeAll(async () => {
-    server = await startServer({ registry: sampleRegistry(), auth: { type: 'key', key: 's3cret-key' } })
+    server = await startServer({ registry: sampleRegistry(), auth: { type: 'key', keys: () => ['s3cret-key'] } })
   })
   afterAll(() => server[Symbol.asyncDispose]())
 

@@ -7,7 +7,7 @@ import { type Auth, refuseForeign, requireKey } from './http/access.ts'
 import { errorHandler } from './http/errors.ts'
 import { notFound } from './http/route.ts'
 import { catalogueRoutes, openRoutes, type ServerInfo } from './routes/catalogue.ts'
-import { dynamicOff, dynamicRoutes } from './routes/dynamic.ts'
+import { dynamicRoutes, refuseUndeclared } from './routes/dynamic.ts'
 import { runRoutes } from './routes/runs.ts'
 import { toolRoutes } from './routes/tools.ts'
 import { RUNNABLE_KINDS } from './routes/views.ts'
@@ -15,8 +15,9 @@ import { RUNNABLE_KINDS } from './routes/views.ts'
 export type AppDeps = {
   readonly snapshots: SnapshotSource
   readonly runs: Runs
-  /** Absent: `/runtime/*` is off. */
-  readonly dynamic: DynamicItems | undefined
+  readonly dynamic: DynamicItems
+  /** Whether `/runtime/*` is on: always (the default), or while the settings that serve have `dynamicApi.enabled`. */
+  readonly dynamicApi?: 'on' | 'declared'
   readonly auth: Auth
   readonly info: ServerInfo
   readonly log: Log
@@ -42,16 +43,17 @@ const TIMING: Timing = { heartbeatMs: 15_000, stalledMs: 60_000, cancelWaitMs: 5
  * snapshot per request, so what serves can change without a change here.
  */
 export function createApp(deps: AppDeps): Express {
-  const { snapshots, runs, dynamic, auth, log, onToolCall = () => undefined } = deps
+  const { snapshots, runs, dynamic, dynamicApi = 'on', auth, log, onToolCall = () => undefined } = deps
   const { cancelWaitMs, ...stream } = { ...TIMING, ...deps.timing }
   const app = express()
   app.disable('x-powered-by')
   if (auth.type === 'none') app.use(refuseForeign)
   app.use(openRoutes(deps))
-  if (auth.type === 'key') app.use(requireKey(auth.key))
+  if (auth.type === 'key') app.use(requireKey(auth.keys))
   app.use(catalogueRoutes(deps))
   for (const kind of RUNNABLE_KINDS) app.use(runRoutes(kind, { snapshots, runs, log, stream }))
-  app.use(dynamic === undefined ? dynamicOff() : dynamicRoutes({ snapshots, runs, dynamic, log, cancelWaitMs }))
+  if (dynamicApi === 'declared') app.use('/runtime', refuseUndeclared(snapshots))
+  app.use(dynamicRoutes({ snapshots, runs, dynamic, log, cancelWaitMs }))
   app.use(toolRoutes({ snapshots, onToolCall }))
   app.use(notFound)
   app.use(errorHandler(log))

@@ -2,7 +2,16 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { ProblemError } from '../../api/index.ts'
-import { followPair, MIN_TLS, readPair, type TlsFiles } from './tls.ts'
+import { type Leave, letClientsGo } from './leave.ts'
+import {
+  followPair,
+  MIN_TLS,
+  type Pair,
+  readPair,
+  type ServedCertificate,
+  servedCertificate,
+  type TlsFiles,
+} from './tls.ts'
 
 export type ServeOptions = {
   readonly app: RequestListener
@@ -15,13 +24,19 @@ export type ServeOptions = {
   readonly portFlag?: string
   /** Serves HTTPS with this certificate, and with what the files hold later; without it, HTTP. */
   readonly tls?: TlsFiles | undefined
+  /** Told which certificate is served, at first and whenever it is another one. */
+  readonly onCertificate?: (served: ServedCertificate) => void
   /** How long answers under way may take to finish after the abort, in milliseconds. */
   readonly drainMs?: number
+  /** How its clients are let go before that; over HTTP only. */
+  readonly leave?: Leave
 }
 
 export type Serving = {
   readonly url: string
   readonly port: number
+  /** Resolves when, after `leave`, no client is left; never without it. */
+  readonly quiet: Promise<void>
   /** Resolves when the server has ended and every connection is closed. */
   readonly closed: Promise<void>
 }
@@ -49,20 +64,23 @@ const HANDSHAKE_MS = 10_000
 export async function serve(options: ServeOptions): Promise<Serving> {
   const { host, port, signal, portFlag = '--port', drainMs = 10_000 } = options
   const server = await createServerFor(options)
+  const quiet = letClientsGo(server, options.leave)
   await listening(server, { host, port, portFlag })
   const closed = new Promise<void>((resolve) => server.once('close', resolve))
   const address = server.address() as AddressInfo
   closeOnAbort(server, signal, drainMs)
   const authority = address.family === 'IPv6' ? `[${address.address}]` : address.address
   const scheme = options.tls === undefined ? 'http' : 'https'
-  return { url: `${scheme}://${authority}:${address.port}`, port: address.port, closed }
+  return { url: `${scheme}://${authority}:${address.port}`, port: address.port, quiet, closed }
 }
 
-async function createServerFor({ app, tls, signal }: ServeOptions): Promise<Server> {
+async function createServerFor({ app, tls, signal, onCertificate }: ServeOptions): Promise<Server> {
   if (tls === undefined) return createServer(LIMITS, app)
   const first = await readPair(tls)
   const server = createTlsServer({ ...LIMITS, ...first, minVersion: MIN_TLS, handshakeTimeout: HANDSHAKE_MS }, app)
-  followPair(server, tls, { first, signal })
+  const onPair = (pair: Pair) => onCertificate?.(servedCertificate(pair))
+  onPair(first)
+  followPair(server, tls, { first, signal, onPair })
   return server
 }
 

@@ -35,6 +35,7 @@ export class MemoryRegistry implements SnapshotSource, DynamicItems {
   readonly #records = new Map<string, Declared>()
   readonly #bundles: readonly LoadedBundle[]
   readonly #models: ReadonlyMap<string, LoadedModel>
+  #settings: object = {}
   #swaps = 0
 
   constructor(options: { bundles?: readonly LoadedBundle[]; models?: readonly string[] } = {}) {
@@ -56,6 +57,12 @@ export class MemoryRegistry implements SnapshotSource, DynamicItems {
   /** Declares an item as an operator or dev mode would. `value` is a definition before its defaults. */
   declare(value: unknown, owner: Owner = 'dev'): void {
     this.#put(runnable(definition.parse(value)), owner)
+  }
+
+  /** Puts other settings in the place of those that serve. `spec` is one before its defaults. */
+  configure(spec: object): void {
+    this.#settings = spec
+    this.current = this.#build()
   }
 
   async add(value: Definition): Promise<ItemResult> {
@@ -96,7 +103,7 @@ export class MemoryRegistry implements SnapshotSource, DynamicItems {
 
   #build(): Snapshot {
     this.#swaps += 1
-    const settings = definition.parse({ kind: 'Settings', name: 'settings', spec: {} })
+    const settings = definition.parse({ kind: 'Settings', name: 'settings', spec: this.#settings })
     if (settings.kind !== 'Settings') throw new Error('settings parse to settings')
     return {
       id: String(this.#swaps),

@@ -1,3 +1,5 @@
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { Agent, request } from 'node:https'
 import { tmpdir } from 'node:os'
@@ -7,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { createAuthority } from '../../../test/api/harness/pki.ts'
 import { until } from '../../../test/support/runtime.ts'
 import { type Serving, serve } from './listen.ts'
+import type { ServedCertificate } from './tls.ts'
 
 let folder: string
 let ca: Buffer
@@ -27,10 +30,12 @@ const show = async (name: string): Promise<void> => {
   await copyFile(fileAt(`${name}.key`), tls().key)
 }
 
-async function started(): Promise<Serving & { stop(): Promise<void> }> {
+async function started(
+  onCertificate: (served: ServedCertificate) => void = () => undefined,
+): Promise<Serving & { stop(): Promise<void> }> {
   await show('first')
   const stop = new AbortController()
-  const options = { host: '127.0.0.1', port: 0, signal: stop.signal, tls: tls(), drainMs: 100 }
+  const options = { host: '127.0.0.1', port: 0, signal: stop.signal, tls: tls(), drainMs: 100, onCertificate }
   const serving = await serve({ app: (_req, res) => void res.end('hello'), ...options })
   return {
     ...serving,
@@ -87,6 +92,47 @@ test('while certificate and key do not belong together the last pair counts', as
   expect(await nameOf(serving.port)).toBe('first')
   await copyFile(fileAt('second.key'), tls().key)
   await until('the pair is whole', async () => (await nameOf(serving.port)) === 'second')
+  await serving.stop()
+})
+
+test('which certificate is served is told, at first and when it changes', async () => {
+  const told: ServedCertificate[] = []
+  const serving = await started((served) => told.push(served))
+  const expected = async (name: string) => {
+    const { fingerprint256, validToDate } = new X509Certificate(await readFile(fileAt(`${name}.crt`)))
+    return { fingerprint: fingerprint256.replaceAll(':', '').toLowerCase(), notAfter: validToDate.toISOString() }
+  }
+  expect(told).toEqual([await expected('first')])
+  await show('second')
+  await until('it is told', () => told.length > 1)
+  expect(told).toEqual([await expected('first'), await expected('second')])
+  await serving.stop()
+})
+
+test('a session of before the change is not resumed: the client is shown the new certificate', async () => {
+  const serving = await started()
+  const connectTo = (session?: Buffer) =>
+    connect({ host: '127.0.0.1', port: serving.port, ca, ...(session && { session }) })
+  const first = connectTo()
+  const [ticket] = (await once(first, 'session')) as [Buffer]
+  const resumed = async () => {
+    const socket = connectTo(ticket)
+    await once(socket, 'secureConnect')
+    const isReused = socket.isSessionReused()
+    socket.destroy()
+    return isReused
+  }
+  expect(await resumed()).toBe(true)
+  await show('second')
+  await until('new connections get the new certificate', async () => (await nameOf(serving.port)) === 'second')
+  expect(await resumed()).toBe(false)
+  first.destroy()
+  await serving.stop()
+})
+
+test('a call over plain HTTP is not answered', async () => {
+  const serving = await started()
+  await expect(fetch(serving.url.replace('https', 'http'))).rejects.toThrow()
   await serving.stop()
 })
 

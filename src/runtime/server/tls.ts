@@ -8,6 +8,15 @@ export type TlsFiles = { readonly cert: string; readonly key: string }
 
 export type Pair = { readonly cert: Buffer; readonly key: Buffer }
 
+/** What clients are told of a certificate; see `credentials` of the management protocol. */
+export type ServedCertificate = { readonly fingerprint: string; readonly notAfter: string }
+
+/** The first certificate of a PEM file is the server's own. */
+export function servedCertificate({ cert }: Pair): ServedCertificate {
+  const { fingerprint256, validToDate } = new X509Certificate(cert)
+  return { fingerprint: fingerprint256.replaceAll(':', '').toLowerCase(), notAfter: validToDate.toISOString() }
+}
+
 /** Time between two looks at the files, in milliseconds. */
 const LOOK_MS = 1_000
 
@@ -30,13 +39,13 @@ const unusable = (message: string): ProblemError => new ProblemError({ reason: '
 
 /**
  * Looks at the files every second until the signal aborts, and gives a new pair to connections that are made from then
- * on; those that are open stay. While the files hold no pair that belongs together (one of two is written), the last one
+ * on, and to `onPair`; those that are open stay. While the files hold no pair that belongs together (one of two is written), the last one
  * counts.
  */
 export function followPair(
   server: HttpsServer,
   files: TlsFiles,
-  { first, signal }: { first: Pair; signal: AbortSignal },
+  { first, signal, onPair }: { first: Pair; signal: AbortSignal; onPair: (pair: Pair) => void },
 ): void {
   let current = first
   let isLooking = false
@@ -47,6 +56,7 @@ export function followPair(
     if (!next.cert.equals(current.cert) || !next.key.equals(current.key)) {
       server.setSecureContext({ ...next, minVersion: MIN_TLS })
       current = next
+      onPair(next)
     }
     isLooking = false
   }

@@ -1,10 +1,10 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { RequestHandler } from 'express'
+import { bearerOf, isOneOf, type SecretSource } from '../secret-files.ts'
 import { HttpError } from './errors.ts'
 
-/** Who may call: whoever has the key, or everybody who can reach the port. */
-export type Auth = { readonly type: 'key'; readonly key: string } | { readonly type: 'none' }
+/** Who may call: whoever has one of the keys, or everybody who can reach the port. */
+export type Auth = { readonly type: 'key'; readonly keys: SecretSource } | { readonly type: 'none' }
 
 export type ListenPolicy = { readonly ok: true } | { readonly ok: false; readonly problem: string }
 
@@ -59,14 +59,11 @@ export const refuseForeign: RequestHandler = (req, _res, next) => {
   } else next()
 }
 
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
-
-/** Asks for `Authorization: Bearer <key>`; compared in constant time, the length included. */
-export function requireKey(key: string): RequestHandler {
-  const expected = digest(key)
+/** Asks for `Authorization: Bearer <key>`, any of the keys; compared in constant time, the length included. */
+export function requireKey(keys: SecretSource): RequestHandler {
   return (req, res, next) => {
-    const given = /^bearer +(\S+) *$/i.exec(req.headers.authorization ?? '')?.[1]
-    if (given !== undefined && timingSafeEqual(digest(given), expected)) return next()
+    const given = bearerOf(req.headers.authorization)
+    if (given !== undefined && isOneOf(given, keys())) return next()
     res.set('WWW-Authenticate', 'Bearer')
     next(new HttpError(401, given === undefined ? 'Authorization header required' : 'Invalid authentication token'))
   }

@@ -1,18 +1,30 @@
 import express, { type Express, type RequestHandler } from 'express'
-import { applyRequest, managementOpenApi, ProblemError, problemOfIssues } from '../../../api/index.ts'
+import {
+  applyRequest,
+  type Credentials,
+  managementOpenApi,
+  ProblemError,
+  problemOfIssues,
+  tokenIdOf,
+} from '../../../api/index.ts'
 import type { Log } from '../../../log.ts'
 import type { Management } from '../../registry/port.ts'
 import { refuseDeep } from '../http/body.ts'
 import { HttpError } from '../http/errors.ts'
 import type { EventStreamOptions } from '../http/sse.ts'
+import type { SecretSource } from '../secret-files.ts'
+import type { ServedCertificate } from '../tls.ts'
 import { MAX_BODY, problemHandler, unknownPath } from './errors.ts'
 import { eventsHandler } from './events.ts'
 import { sendJson, stateHandler } from './state-answer.ts'
-import { requireToken, type TokenSource } from './token.ts'
+import { requireToken } from './token.ts'
 
 export type ManagementDeps = {
   readonly management: Management
-  readonly token: TokenSource
+  /** Any of them is accepted. */
+  readonly tokens: SecretSource
+  /** What connections are shown; undefined over HTTP. */
+  readonly certificate?: () => ServedCertificate | undefined
   readonly log: Log
   /** Ends the event streams. */
   readonly signal: AbortSignal
@@ -23,12 +35,15 @@ export type ManagementDeps = {
 const TIMING: EventStreamOptions = { heartbeatMs: 2_000, stalledMs: 30_000 }
 
 /** The management protocol over HTTP. Nothing is answered without the token. */
-export function createManagementApp({ management, token, log, signal, timing }: ManagementDeps): Express {
+export function createManagementApp(deps: ManagementDeps): Express {
+  const { management, tokens, certificate = () => undefined, log, signal, timing } = deps
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
-  app.use(requireToken(token))
-  answer(app, '/management/v1/state', 'GET', [stateHandler(() => management.state())])
+  app.use(requireToken(tokens))
+  answer(app, '/management/v1/state', 'GET', [
+    stateHandler(() => ({ ...management.state(), credentials: credentialsOf(tokens(), certificate()) })),
+  ])
   answer(app, '/management/v1/apply', 'POST', [
     requireJson,
     express.json({ limit: MAX_BODY }),
@@ -40,6 +55,10 @@ export function createManagementApp({ management, token, log, signal, timing }: 
   app.use((req, res) => unknownPath(req.path, res))
   app.use(problemHandler(log))
   return app
+}
+
+function credentialsOf(tokens: readonly string[], certificate: ServedCertificate | undefined): Credentials {
+  return { tokenIds: tokens.map(tokenIdOf), ...(certificate && { certificate }) }
 }
 
 function answer(app: Express, path: string, method: 'GET' | 'POST', handlers: readonly RequestHandler[]): void {

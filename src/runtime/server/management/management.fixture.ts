@@ -1,9 +1,9 @@
 import { createLog } from '../../../log.ts'
 import { FakeLoader, loadModel } from '../../registry/registry.fixture.ts'
 import { Registry } from '../../registry/registry.ts'
-import { serve, type TlsFiles } from '../index.ts'
+import { type SecretSource, serve, type TlsFiles } from '../index.ts'
+import type { ServedCertificate } from '../tls.ts'
 import { createManagementApp, type ManagementDeps } from './app.ts'
-import type { TokenSource } from './token.ts'
 
 export const TOKEN = 'right-token'
 
@@ -19,20 +19,25 @@ export type TestManagement = {
 }
 
 type Options = Pick<ManagementDeps, 'timing'> & {
-  readonly token?: TokenSource
+  readonly tokens?: SecretSource
   readonly tls?: TlsFiles
   readonly bootId?: string
 }
 
 export async function startManagement(options: Options = {}): Promise<TestManagement> {
-  const { token = () => TOKEN, tls, timing = {}, bootId = 'boot' } = options
+  const { tokens = () => [TOKEN], tls, timing = {}, bootId = 'boot' } = options
   const stopping = new AbortController()
   const { signal } = stopping
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
   const registry = new Registry({ bootId, podUid: 'pod-7', loadModel, loadBundle: new FakeLoader().load })
-  const app = createManagementApp({ management: registry, token, log, signal, timing })
-  const serving = await serve({ app, host: '127.0.0.1', port: 0, signal, drainMs: 200, ...(tls && { tls }) })
+  let certificate: ServedCertificate | undefined
+  const onCertificate = (next: ServedCertificate) => {
+    certificate = next
+  }
+  const served = { tokens, certificate: () => certificate }
+  const app = createManagementApp({ management: registry, ...served, log, signal, timing })
+  const serving = await serve({ app, host: '127.0.0.1', port: 0, signal, drainMs: 200, tls, onCertificate })
   const call = (path: string, init: RequestInit, headers: Readonly<Record<string, string>>) =>
     fetch(`${serving.url}/management/v1/${path}`, {
       ...init,

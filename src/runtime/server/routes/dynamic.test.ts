@@ -299,11 +299,23 @@ test('routes that the host app mounted beside these stay through refreshes', asy
   expect(server.app.router.stack.length).toBe(before)
 })
 
-test('where the dynamic calls are off, each answers 404 and says so', async () => {
-  await using server = await startServer({ dynamic: undefined })
+test('while the settings do not turn the dynamic calls on, each answers 404 and names the field', async () => {
+  await using server = await startServer({ dynamicApi: 'declared' })
   for (const path of ['/runtime/stats', '/runtime/agents', '/runtime/refresh']) {
     const { status, body } = await call(server, path, { method: path === '/runtime/stats' ? 'GET' : 'POST' })
     expect(status).toBe(404)
-    expect(body).toEqual({ detail: expect.stringMatching(/^The dynamic API is off/) })
+    expect(body).toEqual({ detail: expect.stringMatching(/^The dynamic API is off.*spec\.dynamicApi\.enabled/) })
   }
+})
+
+test('the settings turn the dynamic calls on and off from one request to the next', async () => {
+  await using server = await startServer({ dynamicApi: 'declared' })
+  const statuses = async () => [
+    (await call(server, '/runtime/stats')).status,
+    (await call(server, '/runtime/refresh', { method: 'POST' })).status,
+  ]
+  server.registry.configure({ dynamicApi: { enabled: true } })
+  expect(await statuses()).toEqual([200, 200])
+  server.registry.configure({})
+  expect(await statuses()).toEqual([404, 404])
 })

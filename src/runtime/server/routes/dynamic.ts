@@ -1,5 +1,5 @@
 import type { JSONObject } from '@ai-sdk/provider'
-import { Router } from 'express'
+import { type RequestHandler, Router } from 'express'
 import {
   type Definition,
   definition,
@@ -55,19 +55,17 @@ export function dynamicRoutes(deps: DynamicDeps): Router {
   return router
 }
 
-/** Answers `/runtime/*` where the dynamic calls are off. */
-export function dynamicOff(): Router {
-  const router = Router()
-  router.use('/runtime', (_req, _res, next) =>
-    next(
-      new HttpError(
-        404,
-        'The dynamic API is off: agents, teams and workflows of this runtime are declared as resources',
-      ),
-    ),
-  )
-  return router
-}
+/** Answers the dynamic calls while the settings that serve do not turn them on. */
+export const refuseUndeclared =
+  (snapshots: SnapshotSource): RequestHandler =>
+  (_req, _res, next) => {
+    const { enabled } = snapshots.current.settings.definition.spec.dynamicApi
+    next(enabled ? undefined : new HttpError(404, DYNAMIC_OFF))
+  }
+
+const DYNAMIC_OFF =
+  'The dynamic API is off: agents, teams and workflows of this runtime are declared as resources; ' +
+  'spec.dynamicApi.enabled of the AgentRuntime turns it on'
 
 const statsOf = (snapshot: Snapshot): JSONObject => {
   const kinds = RUNNABLE_KINDS.map(
