@@ -4,3 +4,4 @@ export { type Operator, type OperatorOptions, type OperatorOutcome, startOperato
 export type { Compiled, CompiledItem, Desired, ObjectRef, RuntimeTarget, SecretSource } from './ports.ts'
 export { PEOPLE_ROLES, type PeopleRole, RIGHTS, type Right, type RightScope } from './rights.ts'
 export { syncTarget } from './sync/sync.ts'
+export { FINALIZER } from './world/catalogue.ts'

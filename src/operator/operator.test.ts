@@ -25,13 +25,14 @@ const LEASES = /^\/apis\/coordination\.k8s\.io\/v1\/namespaces\/ops\/leases/
 
 /** An operator of a cluster that holds nothing. */
 function start(leaderElection: boolean) {
-  fake.always('GET', /^\/apis\/midflight\.dev\//, () => stream([watchLine('BOOKMARK', LISTED)], { after: 'hang' }))
+  fake.always('GET', /\?.*watch=true/, () => stream([watchLine('BOOKMARK', LISTED)], { after: 'hang' }))
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
   const clock = createVirtualClock()
   const stop = new AbortController()
   const cluster = { server: fake.url, ca: { file: fake.caFile ?? '' }, credentials: { type: 'anonymous' } } as const
   const options = {
+    installation: { isInCluster: false, image: undefined, imagePullPolicy: undefined },
     cluster,
     namespaces: [],
     workers: 2,

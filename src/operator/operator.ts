@@ -15,12 +15,10 @@ import {
   createTransport,
   createWatchMetrics,
   createWorkQueue,
-  type EventRecorder,
   type KubeClient,
-  type KubeObject,
   keyOfName,
   LEASE_TIMINGS,
-  LeaseLost,
+  type LeaseLost,
   type LeaseName,
   type LeaseTimings,
   type ObjectName,
@@ -33,17 +31,22 @@ import {
   type WorkQueue,
 } from '../kube/index.ts'
 import type { Log } from '../log.ts'
-import { createDependents } from './dependents/index.ts'
+import { BootRecords, createBootSecrets } from './boot/index.ts'
+import { createDependents, type Dependents } from './dependents/index.ts'
+import { Deployments } from './deployments.ts'
 import { itemKey } from './items/keys.ts'
 import { ItemReconciler } from './items/reconcile.ts'
 import { type OperatorMetrics, operatorMetrics, podCallMetrics, UNIT_PREFIX } from './metrics.ts'
 import { connectPod, createStateInterner } from './pods/index.ts'
+import type { Installation } from './runtimes/index.ts'
 import { counted, createEventParser, createHttpTarget, createTurns } from './target/index.ts'
-import type { UnitEvent } from './unit/events.ts'
+import { createTrust } from './trust/index.ts'
 import { Units } from './units.ts'
+import { type ChildWatches, watchChildren } from './world/children.ts'
 import { watchPods } from './world/pod-watches.ts'
 import { createWatchLog } from './world/watch-log.ts'
 import { type World, watchWorld } from './world/world.ts'
+import { guarded, type RecordEvent, recordAndLog, type Writer } from './writer.ts'
 
 export type OperatorOptions = {
   readonly cluster: ClusterConfig
@@ -58,6 +61,8 @@ export type OperatorOptions = {
   readonly log: Log
   readonly clock: Clock
   readonly registry: Registry
+  /** What pods are made from unless an AgentRuntime says otherwise. */
+  readonly installation: Omit<Installation, 'namespace'>
   /** Of the election; {@link LEASE_TIMINGS} when absent. */
   readonly leaseTimings?: LeaseTimings
 }
@@ -82,6 +87,8 @@ export interface Operator {
 
 /** Large calls to pods at once: more would hold hundreds of megabytes for a large fleet. */
 const LARGE_CALLS = 16
+/** Boot sets that are read or written at once: each is some megabytes, and many times that while it is unpacked. */
+const BOOT_SETS = 4
 /** How long one object's reconcile may take: a few requests. */
 const ITEM_TIMEOUT_MS = 60_000
 
@@ -171,8 +178,10 @@ class OperatorProcess {
   readonly #countCall: ReturnType<typeof podCallMetrics>
   readonly #items: WorkQueue
   readonly #runtimes: WorkQueue
+  readonly #deploymentQueue: WorkQueue
   readonly #stop = new AbortController()
   #world: World | undefined
+  #children: ChildWatches | undefined
   #units: Units | undefined
 
   constructor(options: OperatorOptions, client: KubeClient & WatchClient) {
@@ -186,42 +195,50 @@ class OperatorProcess {
     const priorities = Object.values(PRIORITY)
     this.#items = createWorkQueue({ clock, metrics: queues.of('objects', priorities) })
     this.#runtimes = createWorkQueue({ clock, metrics: queues.of('runtimes', priorities) })
+    this.#deploymentQueue = createWorkQueue({ clock, metrics: queues.of('deployments', priorities) })
     this.#metrics = operatorMetrics(registry, {
       podsBehind: (kind) => {
         const units = [...(this.#units?.all() ?? [])]
         return units.reduce((sum, unit) => sum + unit.acknowledged.behind(UNIT_PREFIX[kind]), 0)
       },
-      cached: () => this.#world?.counts() ?? {},
+      cached: () => ({ ...this.#world?.counts(), ...this.#children?.counts() }),
     })
   }
 
   get isAlive(): boolean {
-    return this.#world?.isAlive ?? true
+    return (this.#world?.isAlive ?? true) && (this.#children?.isAlive ?? true)
   }
 
   /** Fills the caches and keeps them warm. */
   async warmUp(signal: AbortSignal): Promise<void> {
     const { namespaces, clock, log } = this.#options
+    const ends = AbortSignal.any([signal, this.#stop.signal])
+    const watching = { client: this.#client, namespaces, clock, log, metrics: this.#watchMetrics }
+    const common = { ...watching, watchLog: this.#watchLog }
     const world = watchWorld(
       {
-        client: this.#client,
-        namespaces,
-        clock,
-        log,
-        metrics: this.#watchMetrics,
-        watchLog: this.#watchLog,
+        ...common,
         onObject: ({ object, change, isInitial, isOwn }) => {
           const { namespace, name } = object.metadata
           const priority = isInitial ? PRIORITY.LOW : PRIORITY.HIGH
           if (!isOwn) this.#items.add(itemKey(object.kind as Kind, { namespace, name }), { priority })
           for (const runtime of change?.runtimes ?? []) this.#wake({ namespace, name: runtime }, priority)
-          if (object.kind === 'AgentRuntime' && change) this.#followRuntimes(namespace)
+          if (object.kind !== 'AgentRuntime' || change === undefined) return
+          this.#deploymentQueue.add(keyOfName({ namespace, name }), { priority })
+          this.#followRuntimes(namespace)
         },
       },
-      AbortSignal.any([signal, this.#stop.signal]),
+      ends,
     )
+    const onChange = (runtime: ObjectName, isInitial: boolean): void => {
+      const priority = isInitial ? PRIORITY.LOW : PRIORITY.HIGH
+      this.#deploymentQueue.add(keyOfName(runtime), { priority })
+      this.#wake(runtime, priority)
+    }
+    const children = watchChildren({ ...common, onChange }, ends)
     this.#world = world
-    await world.synced(signal).catch(() => undefined)
+    this.#children = children
+    await Promise.all([world.synced(signal), children.synced(signal)]).catch(() => undefined)
   }
 
   #wake(runtime: ObjectName, priority: Priority): void {
@@ -240,9 +257,9 @@ class OperatorProcess {
     const client = guarded(this.#client, leadership)
     const reporter = { controller: 'midflight.dev/operator', instance: identity.slice(0, 128) }
     const recorder = createRecorder({ client, reporter, clock, log }, signal)
-    const world = this.#warmWorld
+    const { world, children } = this.#warm
     const record = recordAndLog(recorder, log)
-    const units = this.#startUnits(leadership.fence, record, signal)
+    const { units, deployments, boot } = this.#startUnits({ client, fence: leadership.fence, record }, signal)
     const items = new ItemReconciler({
       client,
       clock,
@@ -251,10 +268,11 @@ class OperatorProcess {
       expectations: (kind, namespace) => world.expectations(kind, namespace),
       record,
     })
-    await this.#runControllers(units, items, signal)
+    await this.#runControllers({ units, items, deployments }, signal)
+    await boot.flush()
     await recorder.ended
     this.stop()
-    await world.ended
+    await Promise.all([world.ended, children.ended])
   }
 
   /** Ends what keeps the caches warm. */
@@ -262,22 +280,56 @@ class OperatorProcess {
     this.#stop.abort()
   }
 
-  get #warmWorld(): World {
-    if (this.#world === undefined) throw new Error('caches are warmed before anything is written')
-    return this.#world
+  get #warm(): { readonly world: World; readonly children: ChildWatches } {
+    const [world, children] = [this.#world, this.#children]
+    if (world === undefined || children === undefined) throw new Error('caches are warmed before anything is written')
+    return { world, children }
   }
 
-  #startUnits(fence: number, record: RecordEvent, signal: AbortSignal): Units {
+  #startDeployments({ client, record }: Writing, dependents: Dependents, signal: AbortSignal): Deployments {
+    const { clock, log, installation, leaseNamespace: namespace } = this.#options
+    const onTrust = (runtime: ObjectName): void => {
+      deployments.wake(runtime)
+      this.#units?.wake(runtime)
+    }
+    const deployments = new Deployments({
+      ...{ client, record, clock, queue: this.#deploymentQueue, ...this.#warm },
+      trust: createTrust({ client, dependents, namespace, clock, log, onChange: onTrust }, signal),
+      installation: { ...installation, namespace },
+      onChange: (runtime) => this.#units?.wake(runtime),
+      statesOf: (runtime) => this.#units?.statesOf(runtime) ?? [],
+    })
+    return deployments
+  }
+
+  #startUnits(writing: Writing, signal: AbortSignal): Started {
     const { clock, log } = this.#options
     const interner = createStateInterner()
     const common = { clock, turns: createTurns(), parseEvent: createEventParser() }
     const watching = { client: this.#client, clock, log, metrics: this.#watchMetrics, watchLog: this.#watchLog }
     const wake = (namespace: string | undefined) => this.#units?.wakeNamespace(namespace)
+    const onDependents = (namespace: string): void => {
+      wake(namespace)
+      deployments.wakeNamespace(namespace)
+    }
+    const dependents = createDependents({ ...watching, onChange: onDependents }, signal)
+    const deployments = this.#startDeployments(writing, dependents, signal)
+    const { client, fence } = writing
+    const boot = new BootRecords(
+      {
+        ...{ fence, clock, log, inTurn: pLimit(BOOT_SETS) },
+        secrets: createBootSecrets({ ...client, list: (...args) => this.#client.list(...args) }),
+        stands: ({ namespace = '', name }, version) => dependents.secretStands(namespace, name, version),
+      },
+      signal,
+    )
     const units = new Units(
       {
-        world: this.#warmWorld,
+        world: this.#warm.world,
         pods: watchPods({ ...watching, onChange: ({ namespace }) => wake(namespace) }, signal),
-        dependents: createDependents({ ...watching, onChange: wake }, signal),
+        dependents,
+        own: deployments.ownPods,
+        boot,
         unitQueue: this.#runtimes,
         itemQueue: this.#items,
         shared: {
@@ -285,21 +337,20 @@ class OperatorProcess {
           clock,
           inTurn: pLimit(LARGE_CALLS),
           metrics: this.#metrics,
-          reach: ({ token, ...address }) =>
-            counted(createHttpTarget({ ...address, ...common, token: () => token() ?? '' }), this.#countCall),
+          reach: (to) => counted(createHttpTarget({ ...to, ...common }), this.#countCall),
           connect: (pod, target, onChange, ends) =>
             connectPod({ target, pod, clock, onChange, interner, onDivergence: this.#metrics.driftRepaired }, ends),
         },
-        record,
+        record: writing.record,
       },
       signal,
     )
     this.#units = units
     units.follow()
-    return units
+    return { units, deployments, boot }
   }
 
-  async #runControllers(units: Units, items: ItemReconciler, signal: AbortSignal): Promise<void> {
+  async #runControllers({ units, items, deployments }: Reconcilers, signal: AbortSignal): Promise<void> {
     const { clock, log, workers, registry } = this.#options
     const metrics = createControllerMetrics(registry)
     const common = { workers, clock, log }
@@ -316,41 +367,28 @@ class OperatorProcess {
       timeoutMs: ITEM_TIMEOUT_MS,
       reconcile: (key: string, until: AbortSignal) => items.reconcile(key, until),
     }
+    const managed = {
+      name: 'deployments',
+      queue: this.#deploymentQueue,
+      metrics: metrics.of('deployments'),
+      timeoutMs: ITEM_TIMEOUT_MS,
+      reconcile: (key: string, until: AbortSignal) => deployments.objects.reconcile(key, until),
+    }
     await Promise.all([
       runController({ ...common, ...runtimes }, signal),
       runController({ ...common, ...objects }, signal),
+      runController({ ...common, ...managed }, signal),
     ])
   }
 }
 
-type RecordEvent = (about: KubeObject, event: UnitEvent) => void
-
-/** Events are kept for an hour: the log tells them too. */
-function recordAndLog(recorder: EventRecorder, log: Log): RecordEvent {
-  return (regarding, event) => {
-    recorder.record({ regarding, ...event })
-    const { namespace, name } = regarding.metadata
-    const level = event.type === 'Warning' ? 'warn' : 'info'
-    log[level](event.note, { reason: event.reason, kind: regarding.kind, namespace, name })
-  }
+/** What writing to the API server takes. */
+type Writing = {
+  readonly client: ReturnType<typeof guarded>
+  readonly fence: number
+  readonly record: RecordEvent
 }
 
-/** May write, as far as it knows. */
-type Writer = { readonly fence: number; isHeld(): boolean }
+type Started = { readonly units: Units; readonly deployments: Deployments; readonly boot: BootRecords }
 
-/** What writes, only while this process may. */
-function guarded(client: KubeClient, { isHeld }: Pick<Writer, 'isHeld'>): Pick<KubeClient, 'create' | 'patch'> {
-  const check = (): void => {
-    if (!isHeld()) throw new LeaseLost('Expired', 'the lease was not renewed in time: another operator may lead')
-  }
-  return {
-    create: async (...args) => {
-      check()
-      return client.create(...args)
-    },
-    patch: async (...args) => {
-      check()
-      return client.patch(...args)
-    },
-  }
-}
+type Reconcilers = { readonly units: Units; readonly items: ItemReconciler; readonly deployments: Deployments }

@@ -3,6 +3,7 @@ import type {
   ApplyResponse,
   BundlePush,
   BundleState,
+  Credentials,
   Definition,
   ItemId,
   ItemState,
@@ -97,6 +98,8 @@ export type PodState = {
   readonly bundles: ReadonlyMap<string, BundleState>
   readonly secrets: ReadonlyMap<string, string>
   readonly pins: ReadonlyMap<string, string>
+  /** Undefined where the runtime does not tell. */
+  readonly credentials?: Credentials | undefined
 }
 
 /** One pod of a runtime, as Kubernetes and the pod itself tell. */
@@ -122,6 +125,20 @@ export type BundleView = {
   readonly problem?: Problem | undefined
 }
 
+/** Of an AgentRuntime whose pods the operator runs. */
+export type ManagedView = {
+  /** How many pods there should be. */
+  readonly replicas: number
+  /** What selects its pods, as autoscalers read it. */
+  readonly selector: string
+  /** Why what its pods are made from is not as declared. */
+  readonly problems: readonly Problem[]
+  /** Why its Deployment gets no further, as that says itself. */
+  readonly stuck: Problem | undefined
+  /** All of its pods that are not on their way out, by name; of each that does not come up, why. */
+  readonly pods: ReadonlyMap<string, Problem | undefined>
+}
+
 /** What all reports of one AgentRuntime and of its items are made from. */
 export type RuntimeView = {
   readonly name: ObjectName
@@ -136,4 +153,8 @@ export type RuntimeView = {
   readonly verdicts: ReadonlyMap<string, Verdict>
   /** Why its pods cannot be called. */
   readonly problem?: Problem | undefined
+  /** Why what pods start from while no operator runs is not what serves. */
+  readonly boot?: Problem | undefined
+  /** Absent where its pods are adopted. */
+  readonly managed?: ManagedView | undefined
 }

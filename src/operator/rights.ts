@@ -9,6 +9,8 @@ export type Right = {
   readonly group: string
   /** Plurals, with `/status` for the subresource. */
   readonly resources: readonly string[]
+  /** Of the only objects that it is for; absent for all. */
+  readonly names?: readonly string[]
   readonly verbs: readonly RightVerb[]
   readonly scope: RightScope
   /** A sentence for whoever grants it. */
@@ -19,6 +21,11 @@ export type RightVerb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch'
 
 const GROUP = 'midflight.dev'
 const plurals: readonly string[] = Object.values(KINDS).map(({ plural }) => plural)
+
+/** Applying what is not there yet takes `create` too. */
+const CHILD_VERBS: readonly RightVerb[] = ['get', 'list', 'watch', 'create', 'patch', 'delete']
+const CHILD_BECAUSE =
+  'what an AgentRuntime without `adopt` is made of; `get` finds what is somebody else’s and must not be taken over'
 
 /** Everything that the operator asks of the API server, and nothing else. */
 export const RIGHTS: readonly Right[] = [
@@ -52,11 +59,25 @@ export const RIGHTS: readonly Right[] = [
   },
   {
     group: '',
+    resources: ['secrets'],
+    verbs: ['create', 'patch', 'delete'],
+    scope: 'watched',
+    because:
+      'of pods that the operator runs: key, token and certificate (`NAME-runtime-key`, `NAME-runtime-management`), and what they start from while no operator runs (`midflight-NAME-boot-N`; `delete` takes away what a newer one replaces)',
+  },
+  {
+    group: '',
     resources: ['pods'],
     verbs: ['list', 'watch'],
     scope: 'watched',
-    because: 'the pods that `adopt.selector` selects: addresses and readiness',
+    because: 'pods of AgentRuntimes, their own and those that `adopt.selector` selects: addresses and readiness',
   },
+  ...[
+    { group: '', resources: ['serviceaccounts', 'services'] },
+    { group: 'apps', resources: ['deployments'] },
+    { group: 'networking.k8s.io', resources: ['networkpolicies'] },
+    { group: 'policy', resources: ['poddisruptionbudgets'] },
+  ].map((what): Right => ({ ...what, verbs: CHILD_VERBS, scope: 'watched', because: CHILD_BECAUSE })),
   {
     group: 'events.k8s.io',
     resources: ['events'],
@@ -70,6 +91,21 @@ export const RIGHTS: readonly Right[] = [
     verbs: ['get', 'create', 'patch'],
     scope: 'lease',
     because: 'leader election and the fence',
+  },
+  {
+    group: '',
+    resources: ['secrets'],
+    names: ['midflight-ca'],
+    verbs: ['get', 'patch'],
+    scope: 'lease',
+    because: 'the certificate authority that signs the certificates of the pods that the operator runs',
+  },
+  {
+    group: '',
+    resources: ['secrets'],
+    verbs: ['create'],
+    scope: 'lease',
+    because: 'makes that Secret; Kubernetes cannot grant `create` for one name',
   },
 ]
 

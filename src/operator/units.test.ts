@@ -1,8 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
 import { Registry } from 'prom-client'
-import { API_VERSION, type Kind } from '../api/index.ts'
+import { API_VERSION, type Kind, type Problem } from '../api/index.ts'
 import { createVirtualClock } from '../clock.fixture.ts'
 import { createQueueMetrics, createWorkQueue, type KubeObject, keyOfName, PRIORITY } from '../kube/index.ts'
+import { FakeBootSecrets } from './boot/boot.fixture.ts'
+import { BootRecords } from './boot/index.ts'
 import { parseItemKey } from './items/keys.ts'
 import { connectPod } from './pods/index.ts'
 import { FakeDependents, FakePod, NAMESPACE } from './unit/unit.fixture.ts'
@@ -29,6 +31,8 @@ class Scene {
   readonly itemQueue
   selections: ReadonlyMap<string, PodSelection> = new Map()
   isListed = true
+  /** Of what the operator's own pods are made from. */
+  problems: readonly Problem[] = []
   #generation = 0
 
   constructor() {
@@ -49,6 +53,14 @@ class Scene {
           pods: (key) => (this.isListed ? this.#podsOf(key) : undefined),
         },
         dependents,
+        boot: new BootRecords(
+          {
+            ...{ clock, fence: 5, log: { warn: () => undefined }, stands: () => true },
+            inTurn: (task) => task(),
+            secrets: new FakeBootSecrets(),
+          },
+          never,
+        ),
         unitQueue: this.#unitQueue,
         itemQueue: this.itemQueue,
         shared: {
@@ -61,6 +73,12 @@ class Scene {
             connectPod({ pod, target, clock, onChange, random: () => 0 }, signal),
         },
         record: () => undefined,
+        own: {
+          problems: () => this.problems,
+          deployment: () => undefined,
+          trusted: () => ({ type: 'known', ca: 'ca', serverName: 'name', tokens: () => ['token'] }),
+          onCredentials: () => undefined,
+        },
       },
       never,
     )

@@ -1,5 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import { type Dispatcher, Pool } from 'undici'
+import { tokenIdOf } from '../../api/index.ts'
 
 export type Endpoint = {
   /** Where the management protocol is served: `http://127.0.0.1:7778`. */
@@ -35,6 +36,8 @@ export type Frame =
 
 /** The endpoint over plain HTTP, with nothing taken for granted. */
 export interface EndpointClient {
+  /** Of the token that calls present. */
+  readonly tokenId: string
   /** Whatever the status. @throws when there is no whole answer within 30 s */
   call(request: Call): Promise<Answer>
   /** Frames until the signal aborts or the stream ends. Resolves once the stream has begun, with its status. */
@@ -54,6 +57,7 @@ export function connectTo({ url, token, ca, serverName }: Endpoint): EndpointCli
   const headersFor = (given: string | null | undefined): Record<string, string> =>
     given === null ? {} : { authorization: `Bearer ${given ?? token}` }
   return {
+    tokenId: tokenIdOf(token),
     call: async ({ method = 'GET', path, headers, body, token: given }) => {
       const answer = await pool.request({
         method,

@@ -20,7 +20,7 @@ async function resultsOf(spoil: (registry: Registry) => Partial<Management>): Pr
     events: (until, id) => registry.events(until, id),
   }
   const management = { ...honest, ...spoil(registry) }
-  const app = createManagementApp({ management, token: () => 't', log, signal, timing: { heartbeatMs: 50 } })
+  const app = createManagementApp({ management, tokens: () => ['t'], log, signal, timing: { heartbeatMs: 50 } })
   const serving = await serve({ app, host: '127.0.0.1', port: 0, signal, drainMs: 100 })
   const client = connectTo({ url: serving.url, token: 't' })
   const results: CheckResult[] = []

@@ -166,6 +166,8 @@ describe('what is wanted', () => {
       resourceVersion: '1',
       creationTimestamp: '2026-01-01T00:00:00Z',
       labels: {},
+      annotations: {},
+      owners: [],
       data: new Map([['a.prompt.md', Buffer.from('one')]]),
     })
     expect(textOf(dependents.secret('team', 'llm'), 'key')).toBe('canary-value')

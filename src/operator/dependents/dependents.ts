@@ -32,6 +32,8 @@ export interface Dependents {
   configMap(namespace: string, name: string): ConfigMapView
   /** `loading` also for what nobody wants. */
   secret(namespace: string, name: string): SecretView
+  /** Whether a Secret, wanted or not, is still as it was at that version, as far as anybody knows. */
+  secretStands(namespace: string, name: string, resourceVersion: string): boolean
   /** Names of the ConfigMaps with these labels, oldest first. Empty until the namespace has been listed. */
   labelled(namespace: string, matchLabels: Readonly<Record<string, string>>): string[]
   /** Whether all names of a namespace are known: before, nothing must be concluded from `labelled`. */
@@ -111,6 +113,8 @@ export function createDependents(options: DependentsOptions, signal: AbortSignal
     },
     configMap: (namespace, name) => followed.get(namespace)?.configMaps.view(name) ?? { type: 'loading' },
     secret: (namespace, name) => followed.get(namespace)?.secrets.view(name) ?? { type: 'loading' },
+    secretStands: (namespace, name, resourceVersion) =>
+      followed.get(namespace)?.secrets.stands(name, resourceVersion) ?? true,
     labelled: (namespace, matchLabels) => followed.get(namespace)?.configMaps.labelled(matchLabels) ?? [],
     hasSynced: (namespace) => {
       const { configMaps, secrets } = followed.get(namespace) ?? {}

@@ -9,7 +9,7 @@ import {
   type StoreEvent,
 } from '../../kube/index.ts'
 import type { Log } from '../../log.ts'
-import type { FoundObject, ObjectView } from './view.ts'
+import { type FoundObject, foundObject, type ObjectView } from './view.ts'
 
 /** What a shelf needs of one kind of object in one namespace. */
 export interface ShelfSource {
@@ -93,6 +93,12 @@ export class Shelf {
     const { held, presence } = entry
     if (presence.type !== 'gone') return held === undefined ? { type: 'loading' } : { type: 'found', ...held }
     return presence.sinceMs === undefined ? { type: 'missing' } : { type: 'missing', sinceMs: presence.sinceMs }
+  }
+
+  /** Whether an object is still as it was at that version, as far as the watch has shown. */
+  stands(name: string, resourceVersion: string): boolean {
+    if (!hasReached(this.#store.resourceVersion, resourceVersion)) return true
+    return this.#shown(name)?.metadata.resourceVersion === resourceVersion
   }
 
   /** Names of the objects with these labels, oldest first; those that are leaving are still among them. */
@@ -188,8 +194,7 @@ export class Shelf {
   }
 
   #hold(entry: Entry, object: KubeObject): void {
-    const { uid = '', resourceVersion = '', creationTimestamp = '', labels = {} } = object.metadata
-    entry.held = { uid, resourceVersion, creationTimestamp, labels, data: this.#options.source.decode(object) }
+    entry.held = foundObject(object, this.#options.source.decode(object))
     this.#options.onChange()
   }
 

@@ -42,6 +42,7 @@ class Scene implements Units {
     })
   }
 
+  managed: Units['managed'] = () => undefined
   of: Units['of'] = ({ name }) => (this.hasRuntime && name === 'main' ? this.world.unit : undefined)
   inNamespace: Units['inNamespace'] = () => [this.world.unit]
   exists: Units['exists'] = ({ name }) => this.hasRuntime && name === 'main'

@@ -12,6 +12,7 @@ import {
   statusApply,
   writeFinalizer,
 } from '../../kube/index.ts'
+import type { ManagedView } from '../ports.ts'
 import { parseItemStatus } from '../report/index.ts'
 import type { UnitEvent } from '../unit/events.ts'
 import type { RuntimeUnit } from '../unit/unit.ts'
@@ -32,6 +33,8 @@ export interface Units {
   of(runtime: ObjectName): RuntimeUnit | undefined
   inNamespace(namespace: string | undefined): Iterable<RuntimeUnit>
   exists(runtime: ObjectName): boolean
+  /** Of pods that the operator runs; undefined of others. */
+  managed(runtime: ObjectName): ManagedView | undefined
   /** Whether all AgentRuntimes of a namespace are at work and know their pods. */
   isAware(namespace: string | undefined): boolean
   /** An item serves where it is to serve: where it served before may let go of it. */
@@ -99,7 +102,7 @@ export class ItemReconciler {
       now: clock.now(),
       sinceWriteMs: written === undefined ? undefined : clock.monotonic() - written,
     }
-    const report = reportOn({ ...declared, object }, unit, times)
+    const report = reportOn({ ...declared, object }, unit && { unit, managed: units.managed(runtime) }, times)
     if (report === undefined) return UNTIL_TOUCHED
     if (report.serves) units.arrived(object)
     switch (report.type) {

@@ -1,6 +1,7 @@
 import type { Kind, RunnableKind } from '../../api/index.ts'
 import { timestamp } from '../../kube/index.ts'
 import type { Entry } from '../compile/compile.ts'
+import type { ManagedView, RuntimeView } from '../ports.ts'
 import {
   parseItemStatus,
   parseRuntimeStatus,
@@ -22,14 +23,16 @@ export type ReportTimes = {
 export type ObjectReport = Report<object> & { readonly serves: boolean }
 
 /**
- * The status of an object, from what its unit knows. Undefined unit: there is no such AgentRuntime.
+ * The status of an object, from what its unit knows.
+ * @param serving undefined: there is no such AgentRuntime
  * @returns undefined as long as the unit does not know the object as it is now, or what pods there are
  */
 export function reportOn(
   { object, entry }: Declared,
-  unit: RuntimeUnit | undefined,
+  serving: { readonly unit: RuntimeUnit; readonly managed: ManagedView | undefined } | undefined,
   times: ReportTimes,
 ): ObjectReport | undefined {
+  const unit = serving?.unit
   const item = unit ? unit.declared(entry) : declaredAlone(entry)
   if (item === undefined) return undefined
   const common = {
@@ -39,16 +42,20 @@ export function reportOn(
     sinceWriteMs: times.sinceWriteMs,
     now: timestamp(times.now),
   }
+  const view = serving && viewOf(serving.unit.view, serving.managed)
   const serves = item.type === 'compiled' && (unit?.acknowledged.serves(entry.id, item.revision) ?? false)
   if (!isRunnable(entry.ref.kind)) {
-    if (unit === undefined) return undefined
+    if (view === undefined) return undefined
     const previous = parseRuntimeStatus(object.status)
-    return { ...reportRuntime({ ...common, previous, runtime: unit.view }), serves }
+    return { ...reportRuntime({ ...common, previous, runtime: view }), serves }
   }
   const previous = parseItemStatus(object.status)
   const named = { kind: entry.ref.kind, id: entry.id, runtimeName: entry.runtime }
-  return { ...reportItem({ ...common, ...named, previous, runtime: unit?.view }), serves }
+  return { ...reportItem({ ...common, ...named, previous, runtime: view }), serves }
 }
+
+const viewOf = (view: RuntimeView, managed: ManagedView | undefined): RuntimeView =>
+  managed === undefined ? view : { ...view, managed }
 
 const declaredAlone = (entry: Entry): Standing =>
   entry.type === 'refused'

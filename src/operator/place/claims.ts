@@ -2,7 +2,12 @@ import type { KubeObject, ObjectKey } from '../../kube/types.ts'
 import { keyOf } from '../../kube/types.ts'
 
 /** Pods that an AgentRuntime selects. */
-export type Selection = { readonly runtime: KubeObject; readonly pods: readonly KubeObject[] }
+export type Selection = {
+  readonly runtime: KubeObject
+  readonly pods: readonly KubeObject[]
+  /** The operator runs them for it: they are nobody else's, however old. */
+  readonly isManaged?: boolean
+}
 
 export type Claims = {
   /** Pods that belong to an AgentRuntime, by its key. */
@@ -12,8 +17,8 @@ export type Claims = {
 }
 
 /**
- * Which AgentRuntime each pod of a namespace belongs to: the oldest that selects it, of equal age the first by name. One
- * that is being deleted has what no other selects.
+ * Which AgentRuntime each pod of a namespace belongs to: the one that it is run for, else the oldest that selects it, of
+ * equal age the first by name. One that is being deleted has what no other selects.
  */
 export function claimPods(selections: readonly Selection[]): Claims {
   const owners = new Map<string, ObjectKey>()
@@ -36,6 +41,8 @@ const podId = ({ metadata }: KubeObject): string => metadata.uid ?? keyOf({ apiV
 
 function byAge(a: Selection, b: Selection): number {
   const [one, other] = [a.runtime.metadata, b.runtime.metadata]
+  const managed = Number(b.isManaged === true) - Number(a.isManaged === true)
+  if (managed !== 0) return managed
   const leaving = Number(one.deletionTimestamp !== undefined) - Number(other.deletionTimestamp !== undefined)
   if (leaving !== 0) return leaving
   const age = (one.creationTimestamp ?? '').localeCompare(other.creationTimestamp ?? '')

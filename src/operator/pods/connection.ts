@@ -2,7 +2,7 @@ import type { ApplyRequest, ApplyResponse, ItemId } from '../../api/index.ts'
 import type { PodLink, PodState } from '../ports.ts'
 
 /**
- * What changed since the last call. Nothing set: fence, claim, completeness, secrets or pins.
+ * What changed since the last call. Nothing set: fence, claim, completeness, secrets, pins or credentials.
  * `items`: 'all' with the first state of a process. `restarted`: the state is another process's than the one before.
  */
 export type PodChange = {

@@ -3,6 +3,7 @@ import type {
   ApplyRequest,
   ApplyResponse,
   BundleState,
+  Credentials,
   ItemId,
   ItemState,
   RuntimeEvent,
@@ -12,7 +13,7 @@ import type { PodState } from '../ports.ts'
 import { parseEventId } from './event-id.ts'
 import type { StateInterner } from './interner.ts'
 
-/** What differs from before. `rest`: fence, claim, completeness, secrets or pins. */
+/** What differs from before. `rest`: fence, claim, completeness, secrets, pins or credentials. */
 export type Difference = { readonly items: ReadonlySet<ItemId>; readonly bundles: boolean; readonly rest: boolean }
 
 /** `lost`: this event does not follow the last one, so that the state has to be read. */
@@ -32,6 +33,7 @@ export class Mirror implements PodState {
   #claimedBy: string | undefined
   #fence: number
   #complete: boolean
+  #credentials: Credentials | undefined
   #seq: number
 
   constructor(state: RuntimeState, interner: StateInterner) {
@@ -43,6 +45,7 @@ export class Mirror implements PodState {
     this.#claimedBy = state.claimedBy
     this.#fence = state.fence
     this.#complete = state.complete
+    this.#credentials = state.credentials
     this.#seq = seqOf(state)
     for (const [id, item] of Object.entries(state.items)) this.#put(id, item)
   }
@@ -73,6 +76,10 @@ export class Mirror implements PodState {
 
   get complete(): boolean {
     return this.#complete
+  }
+
+  get credentials(): Credentials | undefined {
+    return this.#credentials
   }
 
   /** Number of the last event that it holds. */
@@ -107,7 +114,10 @@ export class Mirror implements PodState {
   takeRest(state: RuntimeState): Difference {
     const secrets = new Map(Object.entries(state.secrets))
     const pins = new Map(Object.entries(state.pins))
-    return this.#setRest({ ...state, claimedBy: state.claimedBy, secrets, pins })
+    const isSame = isDeepStrictEqual(state.credentials, this.#credentials)
+    this.#credentials = state.credentials
+    const { rest } = this.#setRest({ ...state, claimedBy: state.claimedBy, secrets, pins })
+    return { ...NOTHING, rest: rest || !isSame }
   }
 
   /** Takes in what a call did and events do not tell. Assumes that the call was answered by this process. */

@@ -42,7 +42,13 @@ async function runtimeWithTls(): Promise<TestManagement> {
 
 function targetOf(management: TestManagement, tls: { ca: string; serverName: string } | undefined): HttpTarget {
   const port = Number(new URL(management.url).port)
-  const target = createHttpTarget({ ...SHARED, host: '127.0.0.1', port, token: () => TOKEN, tls })
+  const target = createHttpTarget({
+    ...SHARED,
+    host: '127.0.0.1',
+    port,
+    tokens: () => [TOKEN],
+    tls: tls && (() => tls),
+  })
   disposables.defer(() => target.close())
   return target
 }

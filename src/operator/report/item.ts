@@ -5,7 +5,7 @@ import { failuresOf } from './failures.ts'
 import { type Declared, type Finding, findNoRuntime, findRefused, findServed } from './rows.ts'
 import { newsOfConditions, newsOfFailures, type Report, settle, type Times } from './settle.ts'
 import { itemStanding, SYNCING } from './standing.ts'
-import { type Tally, tally } from './tally.ts'
+import { podCount, type Tally, tally } from './tally.ts'
 import { shortOf } from './words.ts'
 
 export type ItemInput = Times & {
@@ -39,7 +39,7 @@ export function reportItem(input: ItemInput): Report<ItemStatus> {
     conditions: conditionsOf(row, { previous: previous?.conditions ?? [], generation, now }),
     ...revisionPart(desired, counts?.revision ?? previous?.revision?.lastGood),
     ...(counts?.digest === undefined ? {} : { digest: counts.digest }),
-    ...(runtime && counts && { pods: { summary: `${counts.served}/${runtime.pods.length}` } }),
+    ...(runtime && counts && { pods: { summary: `${counts.served}/${podCount(runtime)}` } }),
     ...(failures.length > 0 && { failures }),
     ...(rejected.length > 0 && { rejected }),
   }

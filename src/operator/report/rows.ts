@@ -1,10 +1,10 @@
 import { type Problem, REASONS } from '../../api/index.ts'
-import type { PodView, RuntimeView } from '../ports.ts'
+import type { ManagedView, PodView, RuntimeView } from '../ports.ts'
 import type { Note, Row } from './conditions.ts'
 import type { Certainty } from './settle.ts'
 import { isCounted, SERVED } from './standing.ts'
 import type { Tally } from './tally.ts'
-import { clip, describeProblems, describeStanding, listNames, type Subject } from './words.ts'
+import { clip, describeProblem, describeProblems, describeStanding, listNames, type Subject } from './words.ts'
 
 /** An object as its declaration alone tells. */
 export type Declared =
@@ -30,7 +30,7 @@ const isJoining = ({ pods }: RuntimeView): boolean =>
 /** Whether some pods, besides those that say why not, are about to serve it. */
 const isSyncing = ({ blocked }: Tally): boolean => blocked.some(({ standing }) => standing.type === 'syncing')
 
-/** Nothing can be made of the declaration; what served goes on serving. */
+/** What is declared cannot be done; what served goes on serving. */
 export function findRefused(problems: readonly Problem[], view: RuntimeView | undefined, seen: Seen): Finding {
   const certainty = view && seen.tally && isAsked(view, seen.tally) ? 'unknown' : 'known'
   return { ...describeRefused(problems, seen.available), certainty }
@@ -82,15 +82,41 @@ export function findServed(subject: Subject): Finding {
 export const findUncallable = ({ reason, message }: Problem, available: boolean): Finding =>
   notReady({ reason, message }, available, 'reconciling')
 
+/** What pods start from while no operator runs is not what serves: until somebody acts it stays so. */
+export const findUnkept = ({ reason, message }: Problem, available: boolean): Finding =>
+  notReady({ reason, message }, available, 'stalled')
+
+/** Nothing is to serve, and nothing does. */
+function findScaledToZero(runtime: string): Finding {
+  const ready = { status: 'True', reason: 'ScaledToZero', message: `${runtime} is scaled to zero` } as const
+  return { row: { ready, available: false, progress: 'settled' }, certainty: 'known' }
+}
+
+/** Of pods that the operator runs, why there is none or none comes up, as Kubernetes and the API server say. */
+function describeNotUp(runtime: string, { problems, stuck, pods }: ManagedView): Note | undefined {
+  const trouble = troublesIn(pods)[0] ?? stuck
+  if (trouble) return { reason: trouble.reason, message: `${runtime}: ${trouble.message}` }
+  if (pods.size > 0) return undefined
+  const [problem] = problems
+  const why = problem ? describeProblem(problem) : 'they are being created'
+  return { reason: 'PodsNotFound', message: `${runtime} has no pods yet: ${why}` }
+}
+
+/** Why pods do not come up, by their names. */
+export const troublesIn = (pods: ManagedView['pods']): Problem[] => [...pods.values()].flatMap((each) => each ?? [])
+
 /** No pod counts: there is none, or none has been given everything. */
-function findNoPods({ name, pods, claimedPods, problem }: RuntimeView): Finding {
+function findNoPods({ name, pods, claimedPods, problem, managed }: RuntimeView): Finding {
   const runtime = `AgentRuntime "${name.name}"`
+  if (managed?.replicas === 0) return findScaledToZero(runtime)
+  const notUp = managed && describeNotUp(runtime, managed)
+  if (notUp) return notReady(notUp, false, 'reconciling')
   if (problem) return findUncallable({ ...problem, message: `${runtime}: ${problem.message}` }, false)
   if (pods.length === 0 && claimedPods.length > 0) {
     const message = `an older AgentRuntime has every pod that ${runtime} selects (${listNames(claimedPods)}): select others in spec.adopt.selector, or delete one of the two`
     return notReady({ reason: 'PodsClaimed', message }, false, 'reconciling')
   }
-  if (pods.length === 0) {
+  if (pods.length === 0 && managed === undefined) {
     const message = `${runtime} has no pods: start some with the labels of its spec.adopt.selector, or set that to the labels of pods that run`
     return notReady({ reason: 'PodsNotFound', message }, false, 'reconciling')
   }
@@ -104,8 +130,9 @@ function findNoPods({ name, pods, claimedPods, problem }: RuntimeView): Finding 
 
 function describeNotReady(runtime: string, pods: readonly PodView[]): Note {
   const first = firstByName(pods)
-  const why = first?.isReady ? 'has not been given everything yet' : 'is not Ready'
-  return { reason: 'PodsNotReady', message: `no pod of ${runtime} can serve yet: pod ${first?.name} ${why}` }
+  if (first === undefined) return { reason: 'PodsNotReady', message: `no pod of ${runtime} has an address yet` }
+  const why = first.isReady ? 'has not been given everything yet' : 'is not Ready'
+  return { reason: 'PodsNotReady', message: `no pod of ${runtime} can serve yet: pod ${first.name} ${why}` }
 }
 
 function firstByName(pods: readonly PodView[]): PodView | undefined {

@@ -3,17 +3,18 @@ import {
   MAX_STATUS_BUNDLES,
   MAX_STATUS_PODS,
   type PodStatus,
+  type Problem,
   type RuntimeStatus,
   SETTINGS_ID,
 } from '../../api/index.ts'
-import type { BundleView, PodView, RuntimeView } from '../ports.ts'
+import type { BundleView, ManagedView, PodView, RuntimeView } from '../ports.ts'
 import { conditionsOf } from './conditions.ts'
 import { failuresOf, placeOf } from './failures.ts'
 import { revisionPart } from './item.ts'
-import { type Declared, type Finding, findRefused, findServed, findUncallable } from './rows.ts'
+import { type Declared, type Finding, findRefused, findServed, findUncallable, findUnkept, troublesIn } from './rows.ts'
 import { newsOfConditions, newsOfFailures, type Report, settle, type Times } from './settle.ts'
 import { bundleStanding, isCounted, runtimeStanding, SYNCING } from './standing.ts'
-import { type Tally, tally } from './tally.ts'
+import { podCount, type Tally, tally } from './tally.ts'
 import { clip, listNames } from './words.ts'
 
 export type RuntimeInput = Times & {
@@ -44,9 +45,10 @@ export function reportRuntime(input: RuntimeInput): Report<RuntimeStatus> {
     observedGeneration: generation,
     conditions: conditionsOf(row, { previous: previous?.conditions ?? [], generation, now }),
     ...revisionPart(desired, counts.revision ?? previous?.revision?.lastGood),
-    replicas: view.pods.length,
+    replicas: podCount(view),
     readyReplicas: counts.counted,
-    podSummary: `${counts.counted}/${view.pods.length}`,
+    ...(view.managed && { selector: view.managed.selector }),
+    podSummary: `${counts.counted}/${podCount(view)}`,
     ...(bundles.length > 0 && { bundles }),
     ...(pods.length > 0 && { pods }),
     ...(failures.length > 0 && { failures }),
@@ -55,14 +57,27 @@ export function reportRuntime(input: RuntimeInput): Report<RuntimeStatus> {
 }
 
 function find({ item, runtime: view }: RuntimeInput, counts: Tally): Finding {
-  if (item.type === 'refused') return findRefused(item.problems, view, { tally: counts, available: counts.serving > 0 })
+  const { managed, problem, claimedPods } = view
+  const seen = { tally: counts, available: counts.serving > 0 }
+  if (item.type === 'refused') return findRefused(item.problems, view, seen)
+  if (managed && managed.problems.length > 0) return findRefused(managed.problems, view, seen)
   const finding = findServed({ id: SETTINGS_ID, view, desired: item.revision, tally: counts })
-  const { ready } = finding.row
-  if (ready.status === 'True' && view.problem) return findUncallable(view.problem, finding.row.available)
-  if (ready.status === 'False' || view.claimedPods.length === 0) return finding
-  const message = clip(`${ready.message}; an older AgentRuntime has ${listNames(view.claimedPods)}`)
+  const { ready, available } = finding.row
+  if (ready.status === 'False' || ready.reason === 'ScaledToZero') return finding
+  if (problem) return findUncallable(problem, available)
+  // Pods that join flip nothing, until it is said that they do not come.
+  if (managed?.stuck) return findUncallable({ ...managed.stuck, message: describeStuck(managed) }, available)
+  if (view.boot) return findUnkept(view.boot, available)
+  const notes = [
+    ...(managed ? troublesIn(managed.pods).slice(0, 1) : []).map((trouble) => trouble.message),
+    ...(claimedPods.length > 0 ? [`an older AgentRuntime has ${listNames(claimedPods)}`] : []),
+  ]
+  const message = clip([ready.message, ...notes].join('; '))
   return { ...finding, row: { ...finding.row, ready: { ...ready, message } } }
 }
+
+const describeStuck = ({ stuck, pods }: ManagedView): string =>
+  [stuck, troublesIn(pods)[0]].flatMap((each) => each?.message ?? []).join(': ')
 
 function bundleStatuses(view: RuntimeView, previous: RuntimeStatus | undefined): BundleStatus[] {
   return [...view.bundles].slice(0, MAX_STATUS_BUNDLES).map(([name, bundle]) => {
@@ -97,11 +112,21 @@ function bundleStatus(
 const LINKS = { connecting: 'Connecting', reachable: 'Reachable', unreachable: 'Unreachable' } as const
 
 function podStatuses(view: RuntimeView): PodStatus[] {
-  return view.pods
-    .map((pod) => ({ pod, rank: rankOf(pod) }))
-    .sort((a, b) => a.rank - b.rank || (a.pod.name < b.pod.name ? -1 : 1))
+  const known = view.pods.map((pod) => ({ rank: rankOf(pod), status: podStatus(pod, view) }))
+  const names = new Set(view.pods.map(({ name }) => name))
+  const unknown = [...(view.managed?.pods ?? [])].flatMap(([name, problem]) =>
+    names.has(name) ? [] : [{ rank: 0, status: unreachedStatus(name, problem) }],
+  )
+  return [...known, ...unknown]
+    .sort((a, b) => a.rank - b.rank || (a.status.name < b.status.name ? -1 : 1))
     .slice(0, MAX_STATUS_PODS)
-    .map(({ pod }) => podStatus(pod, view))
+    .map(({ status }) => status)
+}
+
+/** A pod that has no address yet. */
+function unreachedStatus(name: string, problem: Problem | undefined): PodStatus {
+  const { reason, message } = problem ?? { reason: 'PodsNotReady', message: 'the pod has no address yet' }
+  return { name, ready: false, complete: false, link: 'Connecting', reason, message: clip(message) }
 }
 
 /** The worst first. */
@@ -123,6 +148,8 @@ function podStatus(pod: PodView, view: RuntimeView): PodStatus {
 }
 
 function problemOfPod(pod: PodView, view: RuntimeView): { reason: string; message: string } | undefined {
+  const trouble = pod.isReady ? undefined : view.managed?.pods.get(pod.name)
+  if (trouble) return trouble
   if (pod.link.type === 'unreachable') return pod.link.problem
   if (!pod.isReady) return { reason: 'PodsNotReady', message: 'the pod is not Ready' }
   const { state } = pod

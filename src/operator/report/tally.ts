@@ -1,4 +1,4 @@
-import type { PodState, PodView } from '../ports.ts'
+import type { PodState, PodView, RuntimeView } from '../ports.ts'
 import { isCounted, RANK, SERVED, type Standing } from './standing.ts'
 
 /** A pod that does not serve a unit as desired, and why. */
@@ -23,6 +23,9 @@ export type Tally = {
 
 /** What serves of a unit in a pod. */
 export type Active = { readonly revision?: string | undefined; readonly digest?: string | undefined }
+
+/** How many pods there are, also those that have no address yet. */
+export const podCount = ({ pods, managed }: RuntimeView): number => managed?.pods.size ?? pods.length
 
 /** Counts one unit over all pods, without an allocation per pod that serves it as desired. */
 export function tally(

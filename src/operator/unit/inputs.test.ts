@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { createCatalogue } from '../world/catalogue.ts'
-import { adoptOf, createGatherer, declaredIn, desiredRevision, type Inputs } from './inputs.ts'
+import { createGatherer, declaredIn, desiredRevision, type Inputs, sourceOf } from './inputs.ts'
 import { FakeDependents, NAMESPACE, object } from './unit.fixture.ts'
 
 const NAME = { namespace: NAMESPACE, name: 'main' }
@@ -174,7 +174,15 @@ describe('what is declared', () => {
     const { runtime, catalogue, now } = make()
     runtime({ models: 'none' })
     expect(now().compiled.held).toContain('settings')
-    expect(adoptOf(catalogue, NAME)?.selector).toEqual(ADOPT.selector)
-    expect(now().adopt?.tokenSecretRef).toEqual(ADOPT.tokenSecretRef)
+    expect(sourceOf(catalogue, NAME)).toMatchObject({ type: 'adopted', adopt: ADOPT })
+    expect(now().source).toMatchObject({ type: 'adopted', adopt: ADOPT })
+  })
+
+  test('has pods that the operator runs where it adopts none, and none that are known while that cannot be read', () => {
+    const { put, now } = make()
+    put('AgentRuntime', 'main', {})
+    expect(now().source).toEqual({ type: 'managed' })
+    put('AgentRuntime', 'main', { adopt: 'all' })
+    expect(now().source).toEqual({ type: 'unknown' })
   })
 })

@@ -22,6 +22,14 @@ import type { Catalogue } from '../world/catalogue.ts'
 /** What an AgentRuntime's spec says of its pods, as far as it can be read. */
 export type RuntimeSpec = Extract<Entry, { type: 'parsed' }>['resource'] & { kind: 'AgentRuntime' }
 
+/** Whose the pods of an AgentRuntime are. */
+export type PodSource =
+  | { readonly type: 'adopted'; readonly adopt: AdoptSpec }
+  /** The operator runs them. */
+  | { readonly type: 'managed' }
+  /** What is declared cannot be read. */
+  | { readonly type: 'unknown' }
+
 export type InputSources = { readonly catalogue: Catalogue; readonly dependents: Dependents }
 
 /** Everything that decides what the pods of an AgentRuntime should hold, but for what the pods themselves said. */
@@ -29,7 +37,7 @@ export type Inputs = {
   readonly compiled: Compiled
   /** Items whose objects do not have the finalizer yet: they are not placed before. */
   readonly unguarded: ReadonlySet<ItemId>
-  readonly adopt: AdoptSpec | undefined
+  readonly source: PodSource
   readonly bundles: ReadonlyMap<string, BundleInput>
   readonly bundleViews: ReadonlyMap<string, BundleView>
   readonly secrets: Desired['secrets']
@@ -72,10 +80,10 @@ export function createGatherer(name: ObjectName, { catalogue, dependents }: Inpu
     const selected = selector === undefined ? [] : dependents.labelled(namespace, selector.matchLabels)
     const { compiled, unguarded } = compiledNow(selected)
     const declared = new Set(spec?.bundles.map(({ configMap }) => configMap))
-    const adopt = adoptOf(catalogue, name)
+    const source = sourceOf(catalogue, name)
     dependents.want(name, {
       configMaps: compiled.bundles.map(({ configMap }) => configMap),
-      secrets: [...compiled.secrets, ...secretsOf(adopt)].map((ref) => ref.name),
+      secrets: [...compiled.secrets, ...secretsOf(source)].map((ref) => ref.name),
     })
     const bundles = compiled.bundles.map(({ name: bundle, configMap }) => {
       const mayHoldTools = declared.has(configMap) || selector?.allowTools === true
@@ -86,7 +94,7 @@ export function createGatherer(name: ObjectName, { catalogue, dependents }: Inpu
     return {
       compiled,
       unguarded,
-      adopt,
+      source,
       bundles: new Map(bundles.map(([bundle, , { input }]) => [bundle, input])),
       bundleViews: new Map(
         bundles.map(([bundle, configMap, { input, problem }]) => {
@@ -118,11 +126,13 @@ export function runtimeSpecOf(catalogue: Catalogue, name: ObjectName): RuntimeSp
   return entry?.type === 'parsed' && entry.resource.kind === 'AgentRuntime' ? entry.resource.spec : undefined
 }
 
-/** The pods that an AgentRuntime adopts, also while the rest of its spec is impossible as declared. */
-export function adoptOf(catalogue: Catalogue, name: ObjectName): AdoptSpec | undefined {
+/** Whose its pods are, also while the rest of its spec is impossible as declared. */
+export function sourceOf(catalogue: Catalogue, name: ObjectName): PodSource {
   const spec: unknown = catalogue.get('AgentRuntime', name)?.object.spec
-  if (typeof spec !== 'object' || spec === null || !('adopt' in spec)) return undefined
-  return agentRuntimeSpec.shape.adopt.safeParse(spec.adopt).data
+  if (typeof spec !== 'object' || spec === null) return { type: 'unknown' }
+  if (!('adopt' in spec)) return { type: 'managed' }
+  const adopt = agentRuntimeSpec.shape.adopt.safeParse(spec.adopt).data
+  return adopt === undefined ? { type: 'unknown' } : { type: 'adopted', adopt }
 }
 
 /** The revision that is declared of a unit; of a bundle, its hash. */
@@ -131,9 +141,12 @@ export function desiredRevision(unit: string, { compiled, bundleViews }: Inputs)
   return bundle === undefined ? compiled.items.get(unit)?.revision : bundleViews.get(bundle)?.hash
 }
 
-/** Secrets that reaching the pods takes. */
-const secretsOf = (adopt: AdoptSpec | undefined): readonly SecretKeyRef[] =>
-  adopt === undefined ? [] : [adopt.tokenSecretRef, ...(adopt.caSecretRef ? [adopt.caSecretRef] : [])]
+/** Secrets that reaching pods takes which somebody else runs. */
+function secretsOf(source: PodSource): readonly SecretKeyRef[] {
+  if (source.type !== 'adopted') return []
+  const { tokenSecretRef, caSecretRef } = source.adopt
+  return [tokenSecretRef, ...(caSecretRef ? [caSecretRef] : [])]
+}
 
 /** The value of a Secret's key as text; undefined while it is unknown or missing. */
 export function secretValue(view: SecretView, key: string): string | undefined {

@@ -4,7 +4,7 @@ import { createVirtualClock } from '../../clock.fixture.ts'
 import type { KubeObject } from '../../kube/types.ts'
 import type { PodConnection } from '../pods/index.ts'
 import type { PodLink, RuntimeTarget } from '../ports.ts'
-import { faultAfter, isPodReady, type PodAddress, Pods, podAddressOf, viewOf } from './pods.ts'
+import { faultAfter, isPodReady, type PodAddress, Pods, podAddressOf, type Reach, viewOf } from './pods.ts'
 
 type PodParts = {
   readonly uid?: string
@@ -24,18 +24,28 @@ const podOf = (
   status: { phase, podIP: ip, conditions: [{ type: 'Ready', status: ready }] },
 })
 const REFUSED: Problem = { reason: 'RuntimeUnreachable', message: 'connection refused' }
-const addressOf = (host: string): PodAddress => ({ host, port: 7778, tls: undefined, token: () => 'secret' })
+const REACHABLE: PodLink = { type: 'reachable' }
+const addressOf = (host: string): PodAddress => ({
+  host,
+  port: 7778,
+  tls: undefined,
+  runBy: 'others',
+  tokens: () => ['secret'],
+})
 
 /** Pods whose connections stay as they are told to be. */
 function make() {
   const clock = createVirtualClock()
   const log: string[] = []
-  const connections = new Map<string, { link: PodLink }>()
+  const connections = new Map<string, { link: PodLink; state: object | undefined }>()
+  const reached: Reach[] = []
   const never = () => Promise.reject(new Error('not called'))
   const pods = new Pods(
     {
       clock,
-      reach: ({ host }) => {
+      reach: (to) => {
+        const { host } = to
+        reached.push(to)
         const target: RuntimeTarget = { state: never, apply: never, events: never as never }
         return { ...target, close: () => void log.push(`closed ${host}`) }
       },
@@ -46,7 +56,7 @@ function make() {
         connections.set(name, connection)
         return Object.assign(connection, {
           apply: never,
-          refresh: () => undefined,
+          refresh: () => void log.push(`asked ${name} again`),
           ended: Promise.resolve(),
         }) as PodConnection
       },
@@ -54,7 +64,7 @@ function make() {
     },
     new AbortController().signal,
   )
-  return { pods, log, clock, connections }
+  return { pods, log, clock, connections, reached }
 }
 
 describe('a pod', () => {
@@ -109,14 +119,43 @@ describe('following pods', () => {
     expect(log).toEqual(expected)
   })
 
-  test('begins anew with another certificate authority', () => {
-    const { pods, log } = make()
+  describe('whose certificate authority changes', () => {
     const trusting = (ca: string) => (host: string) => ({ ...addressOf(host), tls: { ca, serverName: 'main' } })
-    pods.follow([podOf('p')], trusting('one'))
-    pods.follow([podOf('p')], trusting('one'))
-    expect(log).toEqual(['connected p'])
-    pods.follow([podOf('p')], trusting('two'))
-    expect(log).toEqual(['connected p', 'ended p', 'closed 10.0.0.1', 'connected p'])
+
+    test('goes on with the new one, and asks the pod at once whether it is trusted', () => {
+      const { pods, log, reached } = make()
+      pods.follow([podOf('p')], trusting('one'))
+      pods.follow([podOf('p')], trusting('one'))
+      expect(log).toEqual(['connected p'])
+      expect(pods.follow([podOf('p')], trusting('two'))).toBe(false)
+      expect(log).toEqual(['connected p', 'asked p again'])
+      expect(reached.at(-1)?.tls?.()).toEqual({ ca: 'two', serverName: 'main' })
+    })
+
+    test('begins anew where there was none before', () => {
+      const { pods, log } = make()
+      pods.follow([podOf('p')], addressOf)
+      pods.follow([podOf('p')], trusting('one'))
+      expect(log).toEqual(['connected p', 'ended p', 'closed 10.0.0.1', 'connected p'])
+    })
+  })
+
+  test('calls each pod with what it said it accepts, as that and the tokens change', () => {
+    const { pods, connections, reached } = make()
+    const choosing = (name: string) => (host: string) => ({
+      ...addressOf(host),
+      tokens: (accepted: readonly string[] | undefined) => [`${name} for ${accepted ?? 'nobody knows'}`],
+    })
+    pods.follow([podOf('p')], choosing('one'))
+    expect(reached[0]?.tokens()).toEqual(['one for nobody knows'])
+    const connection = connections.get('p')
+    if (connection) Object.assign(connection, { link: REACHABLE, state: { credentials: { tokenIds: ['a', 'b'] } } })
+    expect(reached[0]?.tokens()).toEqual(['one for a,b'])
+    pods.follow([podOf('p')], choosing('two'))
+    expect(reached[0]?.tokens()).toEqual(['two for a,b'])
+    expect(reached).toHaveLength(1)
+    if (connection) connection.link = { type: 'unreachable', problem: REFUSED }
+    expect(reached[0]?.tokens()).toEqual(['two for nobody knows'])
   })
 
   test('keeps those that are connected while what it takes to call them is missing, and begins none', () => {

@@ -4,6 +4,8 @@ import type { KubeObject, ObjectName } from '../../kube/types.ts'
 import type { PodChange, PodConnection } from '../pods/index.ts'
 import type { PodLink, PodView, RuntimeTarget } from '../ports.ts'
 import type { Difference } from '../sync/difference.ts'
+import type { RunBy, TlsTrust } from '../target/index.ts'
+import { managedServerName, type TokenChoice } from '../trust/index.ts'
 
 /** A pod that did not do what it was told: it is left alone until `retryAt`, on the clock's monotonic reading. */
 export type Fault = { readonly problem: Problem; readonly attempts: number; readonly retryAt: number }
@@ -32,9 +34,17 @@ export type PodEntry = {
 export type PodAddress = {
   readonly host: string
   readonly port: number
-  readonly token: () => string | undefined
+  readonly runBy: RunBy
+  /** Latest each time it is asked for. */
+  readonly tokens: TokenChoice
   /** Absent: over HTTP. */
-  readonly tls: { readonly ca: string; readonly serverName: string } | undefined
+  readonly tls: TlsTrust | undefined
+}
+
+/** A pod's address, whose tokens and certificate authorities are those of now. */
+export type Reach = Pick<PodAddress, 'host' | 'port' | 'runBy'> & {
+  readonly tokens: () => readonly string[]
+  readonly tls: (() => TlsTrust) | undefined
 }
 
 export type PodsDeps = {
@@ -44,7 +54,7 @@ export type PodsDeps = {
     onChange: (change: PodChange) => void,
     signal: AbortSignal,
   ) => PodConnection
-  readonly reach: (address: PodAddress) => RuntimeTarget & { close(): void }
+  readonly reach: (to: Reach) => RuntimeTarget & { close(): void }
   readonly clock: Clock
   readonly onChange: (entry: PodEntry, change: PodChange) => void
 }
@@ -77,14 +87,13 @@ export function isPodReady({ status }: KubeObject): boolean {
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
-export const serverNameOf = ({ namespace = '', name }: ObjectName, adopt: AdoptSpec): string =>
-  adopt.serverName ?? `${name}.${namespace}.runtime.midflight`
+export const serverNameOf = (name: ObjectName, adopt: AdoptSpec): string => adopt.serverName ?? managedServerName(name)
 
 /** A pod and how it is called; undefined while what that takes is not there. */
 type Reached = { readonly pod: KubeObject; readonly address: PodAddress | undefined }
 
-/** An entry, and what its address was made from. Another token of the same address is used from the next call on. */
-type Kept = PodEntry & { readonly key: string; readonly access: { token: PodAddress['token'] } }
+/** An entry, and its address: tokens and certificate authorities that change are used from the next call on. */
+type Kept = PodEntry & { address: PodAddress }
 
 /** Keeps an entry with a connection for each pod, and ends those of pods that are gone or moved to another address. */
 export class Pods {
@@ -146,8 +155,7 @@ export class Pods {
     let changed = false
     for (const [uid, entry] of this.#entries) {
       const there = wanted.get(uid)
-      if (there?.address) entry.access.token = there.address.token
-      if (there && (!there.address || entry.key === keyOfAddress(there.address))) continue
+      if (there && (!there.address || takeAddress(entry, there.address))) continue
       entry.stop()
       this.#entries.delete(uid)
       changed = true
@@ -158,13 +166,20 @@ export class Pods {
   #start(pod: { readonly name: string; readonly uid: string }, isReady: boolean, address: PodAddress) {
     const stop = new AbortController()
     const signal = AbortSignal.any([this.#signal, stop.signal])
-    const access = { token: address.token }
-    const target = this.#deps.reach({ ...address, token: () => access.token() })
+    const { host, port, runBy, tls } = address
+    /** Undefined as long as the target and the connection are made. */
+    let started: Kept | undefined
+    const target = this.#deps.reach({
+      host,
+      port,
+      runBy,
+      tokens: () => (started?.address ?? address).tokens(started && acceptedBy(started.connection)),
+      tls: tls && (() => started?.address.tls ?? tls),
+    })
     const connection = this.#deps.connect(pod, target, (change) => this.#deps.onChange(entry, change), signal)
     const entry: Kept = {
       ...pod,
-      key: keyOfAddress(address),
-      access,
+      address,
       connection,
       foundAt: this.#deps.clock.monotonic(),
       isReady,
@@ -178,12 +193,28 @@ export class Pods {
         target.close()
       },
     }
+    started = entry
     return entry
   }
 }
 
-const keyOfAddress = ({ host, port, tls }: PodAddress): string =>
-  [host, port, tls?.serverName ?? '', tls?.ca ?? ''].join('\n')
+/** What a pod said of the tokens that it accepts; what it said before it was lost may be long over. */
+const acceptedBy = ({ link, state }: PodConnection): readonly string[] | undefined =>
+  link.type === 'reachable' ? state?.credentials?.tokenIds : undefined
+
+/**
+ * Goes on with an address that differs in tokens and certificate authorities only. A pod is asked again at once whether
+ * it is trusted still.
+ * @returns false when it is another address
+ */
+function takeAddress(entry: Kept, address: PodAddress): boolean {
+  const { host, port, tls } = entry.address
+  const isSame = host === address.host && port === address.port && (tls === undefined) === (address.tls === undefined)
+  if (!isSame) return false
+  entry.address = address
+  if (tls?.ca !== address.tls?.ca || tls?.serverName !== address.tls?.serverName) entry.connection.refresh()
+  return true
+}
 
 /** A pod that does not answer is told by that; what it failed at before says less. */
 export function viewOf({ name, uid, isReady, connection, fault }: PodEntry): PodView {

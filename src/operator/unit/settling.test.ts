@@ -29,7 +29,7 @@ function inputs({ items = {}, held = [], unguarded = [], bundles = {}, secrets =
   return {
     compiled,
     unguarded: new Set(unguarded),
-    adopt: undefined,
+    source: { type: 'managed' },
     bundles: new Map(),
     bundleViews: new Map(Object.entries(bundles).map(([name, hash]) => [name, { configMap: name, hash }])),
     secrets: new Map(Object.entries(secrets).map(([id, version]) => [id, { version, value: 'x' }])),

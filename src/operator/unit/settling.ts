@@ -98,6 +98,16 @@ export class Settling {
     this.#wanted.set(id, { ...wanted, since: this.#clock.monotonic() })
   }
 
+  /** A pod that counts from now on, and shows something else than is wanted: syncs begin anew, as after `disturbed`. */
+  rejoined(pod: PodState): void {
+    const now = this.#clock.monotonic()
+    for (const [unit, wanted] of this.#wanted) {
+      if (this.#pending.has(unit) || servesUnit(unit, wanted.revision)(pod)) continue
+      if (isBundle(unit)) this.#contextSince = now
+      else this.#wanted.set(unit, { ...wanted, since: now })
+    }
+  }
+
   /** To be called when nothing is under way: what the pods show now has arrived. */
   observe(pods: readonly PodState[]): void {
     if (this.#pending.size === 0 || pods.length === 0) return

@@ -11,6 +11,8 @@ import { createVirtualClock } from '../../clock.fixture.ts'
 import type { KubeObject } from '../../kube/types.ts'
 import { Registry } from '../../runtime/registry/index.ts'
 import { FakeLoader, filesOf, loadModel } from '../../runtime/registry/registry.fixture.ts'
+import { FakeBootSecrets } from '../boot/boot.fixture.ts'
+import { BootRecord } from '../boot/index.ts'
 import type { Dependents, FoundObject } from '../dependents/index.ts'
 import { connectPod } from '../pods/index.ts'
 import type { RuntimeTarget } from '../ports.ts'
@@ -25,6 +27,8 @@ const MODELS = [{ name: 'default', provider: 'scripted', script: [{ match: '.*',
 const ADOPT = { selector: { matchLabels: { app: 'runtime' } }, tokenSecretRef: TOKEN_REF }
 
 const unreachable = () => new ProblemError({ reason: 'RuntimeUnreachable', message: 'nobody answers' })
+
+const SILENT = { warn: () => undefined }
 
 /** A pod with a real registry in it, which a test makes misbehave. */
 export class FakePod {
@@ -148,7 +152,8 @@ export class FakeDependents implements Dependents {
 
   put(kind: 'ConfigMap' | 'Secret', name: string, entries: Readonly<Record<string, string>> | 'missing'): void {
     this.#version += 1
-    const common = { creationTimestamp: '', labels: {}, uid: `uid-${name}`, resourceVersion: `${this.#version}` }
+    const own = { labels: {}, annotations: {}, owners: [] }
+    const common = { creationTimestamp: '', ...own, uid: `uid-${name}`, resourceVersion: `${this.#version}` }
     const found = entries === 'missing' ? entries : { ...common, data: filesOf(entries) as FoundObject['data'] }
     this.#found.set(`${kind}/${name}`, found)
   }
@@ -168,6 +173,7 @@ export class FakeDependents implements Dependents {
     void this.wanted.set(owner.name, [...configMaps, ...secrets])
   configMap: Dependents['configMap'] = (_, name) => this.#view(`ConfigMap/${name}`)
   secret: Dependents['secret'] = (_, name) => this.#view(`Secret/${name}`)
+  secretStands = () => true
   labelled = () => [...this.selected]
   hasSynced = () => this.isSynced
 }
@@ -183,6 +189,8 @@ export class TestUnit {
   readonly clock = createVirtualClock()
   readonly catalogue = createCatalogue()
   readonly dependents = new FakeDependents()
+  /** What is known of it across restarts of the operator. */
+  readonly bootSecrets = new FakeBootSecrets()
   readonly pods: FakePod[]
   readonly events: { readonly about: ItemId; readonly event: UnitEvent }[] = []
   readonly touched: (ItemId | 'all')[] = []
@@ -293,9 +301,11 @@ export class TestUnit {
     const deps: UnitDeps = {
       clock,
       inTurn: (task) => task(),
+      boot: this.#openBoot(fence),
       catalogue,
       dependents,
       fence,
+      trusted: () => ({ type: 'loading' }),
       object: () => catalogue.get('AgentRuntime', name)?.object,
       pods: () => ({ owned: this.pods.map((pod) => pod.object), lost: this.lost }),
       isMoving: (id) => this.moving.has(id),
@@ -312,6 +322,16 @@ export class TestUnit {
       record: (about, event) => void this.events.push({ about, event }),
     }
     return new RuntimeUnit(name, deps, this.#stop.signal)
+  }
+
+  #openBoot(fence: number): BootRecord {
+    const { clock, bootSecrets: secrets } = this
+    const owner = { namespace: NAMESPACE, name: 'main', uid: 'uid-main' }
+    const common = { clock, fence, secrets, stands: secrets.stands, random: () => 0, log: SILENT }
+    return new BootRecord(
+      { ...common, runtime: owner, inTurn: (task) => task(), owner: () => owner, onChange: () => this.wake() },
+      this.#stop.signal,
+    )
   }
 
   #podAt(host: string): FakePod {

@@ -175,7 +175,8 @@ export class Scene {
   }
 
   #saysReady(declared: Declared): boolean {
-    const report = reportOn(declared, this.unit.unit, { now: this.unit.clock.now(), sinceWriteMs: undefined })
+    const serving = { unit: this.unit.unit, managed: undefined }
+    const report = reportOn(declared, serving, { now: this.unit.clock.now(), sinceWriteMs: undefined })
     if (report?.type !== 'write') return false
     const { conditions = [], observedGeneration } = report.status as ItemStatus
     expect(observedGeneration).toBe(declared.object.metadata.generation)

@@ -1,41 +1,22 @@
 import { type ItemId, type Problem, SETTINGS_ID } from '../../api/index.ts'
-import { abandonOnAbort } from '../../clock.ts'
 import type { Outcome } from '../../kube/index.ts'
 import type { KubeObject, ObjectName } from '../../kube/types.ts'
 import type { Entry } from '../compile/compile.ts'
 import { claimOf } from '../place/claims.ts'
 import type { PodChange } from '../pods/index.ts'
-import type { Desired, PodState, RuntimeView } from '../ports.ts'
+import type { Desired, RuntimeView } from '../ports.ts'
 import type { Declared } from '../report/index.ts'
-import { isFull } from '../sync/chunks.ts'
-import { type Difference, difference, isEmpty } from '../sync/difference.ts'
 import { bundleOfUnit } from '../unit-id.ts'
 import { isLeaving } from '../world/catalogue.ts'
 import { accessOf } from './access.ts'
 import { Acknowledged } from './acknowledged.ts'
 import { Checks } from './checks.ts'
 import type { UnitDeps } from './deps.ts'
-import { takeovers } from './events.ts'
-import { createGatherer, declaredIn, desiredRevision, type Inputs, isSameList } from './inputs.ts'
-import { Placement } from './placement.ts'
+import { createGatherer, declaredIn, desiredRevision, type Inputs, isSameList, runtimeSpecOf } from './inputs.ts'
+import { Placement } from './placed/placement.ts'
 import { type PodEntry, Pods, viewOf } from './pods.ts'
-import {
-  activatePod,
-  type Call,
-  CHECK_MS,
-  deadline,
-  isNew,
-  mustHear,
-  type Obstacle,
-  obstacleOf,
-  raiseFence,
-  releaseAll,
-  releaseClaim,
-} from './round.ts'
 import { Settling } from './settling.ts'
-
-/** A pod, what it holds, and what it still has to be told. */
-type Lacking = { readonly entry: PodEntry; readonly state: PodState; readonly rest: Difference }
+import { Telling } from './telling.ts'
 
 /** When to look again for objects that do not get their finalizer. */
 const WHOLE_AGAIN_MS = 1_000
@@ -48,18 +29,18 @@ const WHOLE_AGAIN_MS = 1_000
 export class RuntimeUnit {
   readonly #name: ObjectName
   readonly #deps: UnitDeps
-  readonly #signal: AbortSignal
   readonly #gather: () => Inputs | undefined
   readonly #pods: Pods
   readonly #checks = new Checks()
-  readonly #placement = new Placement()
   readonly #settling: Settling
+  readonly #telling: Telling
+  /** Undefined until what is known from before has been read. */
+  #placement: Placement | undefined
   #inputs: Inputs | undefined
   #lost: readonly string[] = []
   #access: Problem | undefined
   #desired: Desired | undefined
   #view: RuntimeView | undefined
-  #isWaitingToLetGo = false
   /** Whether what is to be said of any item may have changed since the last reconcile. */
   #isAllTouched = false
   #isAware = false
@@ -70,10 +51,19 @@ export class RuntimeUnit {
   constructor(name: ObjectName, deps: UnitDeps, signal: AbortSignal) {
     this.#name = name
     this.#deps = deps
-    this.#signal = signal
     this.#gather = createGatherer(name, deps)
     this.#settling = new Settling(deps.clock, deps.metrics)
     this.#pods = new Pods({ ...deps, onChange: (entry, change) => this.#podChanged(entry, change) }, signal)
+    const { namespace } = name
+    const parts = { namespace, deps, pods: this.#pods, checks: this.#checks, settling: this.#settling }
+    this.#telling = new Telling(
+      {
+        ...parts,
+        first: (state, whole, desired) => this.#placement?.first(state, whole, desired) ?? whole,
+        onCalled: () => this.#called(),
+      },
+      signal,
+    )
   }
 
   async reconcile(): Promise<Outcome> {
@@ -88,16 +78,17 @@ export class RuntimeUnit {
     const inputs = this.#takeInputs()
     if (inputs === undefined || !this.#followPods(inputs)) return { type: 'settled' }
     if (isLeaving(object)) return this.#leave(object)
-    if (this.#isWaitingToLetGo) this.#lookAgain()
-    let desired = this.#place(object, inputs)
+    const placement = this.#begun()
+    if (placement === undefined) return { type: 'settled' }
+    this.#telling.lookAgain()
+    let desired = this.#place(object, inputs, placement)
     const placedMs = this.#deps.clock.monotonic() - startedAt
-    await this.#raiseFence(desired)
-    if (await this.#check(desired)) desired = this.#place(object, inputs)
+    await this.#telling.raiseFence(desired)
+    if (await this.#check(desired)) desired = this.#place(object, inputs, placement)
     const askedAt = this.#deps.clock.monotonic()
-    const { acknowledged } = this
-    const isServed = (unit: string, revision: string) => acknowledged.servesSomewhere(unit, revision)
-    this.#placement.judge((unit, revision) => this.#checks.hasPassed(unit, revision), isServed)
-    this.#dispatch(desired)
+    placement.judge(this.#hasPassed, this.#isServed)
+    this.#telling.dispatch(desired)
+    if (this.#pods.awaitedMs <= 0) this.#keep(placement, inputs)
     this.#costMs = placedMs + this.#deps.clock.monotonic() - askedAt
     return this.#nextLook()
   }
@@ -117,13 +108,14 @@ export class RuntimeUnit {
       bundles: this.#inputs?.bundleViews ?? new Map(),
       verdicts: this.#checks.verdicts,
       problem: this.#access,
+      boot: this.#deps.boot.problem,
     }
     return this.#view
   }
 
   /** Whether pods hold an item until another AgentRuntime serves it. */
   get isWaitingToLetGo(): boolean {
-    return this.#isWaitingToLetGo
+    return this.#telling.isWaitingToLetGo
   }
 
   /** How long the last reconcile took, but for what it waited, in milliseconds. */
@@ -156,10 +148,6 @@ export class RuntimeUnit {
     return new Acknowledged(this.#pods.entries)
   }
 
-  #answering(): readonly PodEntry[] {
-    return this.#pods.entries.filter(({ connection }) => connection.link.type === 'reachable')
-  }
-
   #takeInputs(): Inputs | undefined {
     const inputs = this.#gather()
     if (inputs === undefined) return undefined
@@ -174,11 +162,11 @@ export class RuntimeUnit {
   }
 
   /** @returns false as long as nothing must be concluded: which pods there are is not known */
-  #followPods({ adopt }: Inputs): boolean {
-    const found = adopt === undefined ? { owned: [], lost: [] } : this.#deps.pods()
+  #followPods({ source }: Inputs): boolean {
+    const found = source.type === 'unknown' ? { owned: [], lost: [] } : this.#deps.pods()
     if (found === undefined) return false
     const { owned, lost } = found
-    const access = accessOf(this.#name, adopt, this.#deps.dependents)
+    const access = accessOf(this.#name, source, this.#deps)
     if (access.type === 'loading') return false
     const isFirst = !this.#isAware
     this.#isAware = true
@@ -196,12 +184,20 @@ export class RuntimeUnit {
     return true
   }
 
-  #place(object: KubeObject, inputs: Inputs): Desired {
+  /** What is placed, from when it is known what was good before: nothing must replace that. */
+  #begun(): Placement | undefined {
+    const { seeds } = this.#deps.boot
+    if (seeds !== undefined) this.#placement ??= new Placement(seeds)
+    return this.#placement
+  }
+
+  #place(object: KubeObject, inputs: Inputs, placement: Placement): Desired {
+    placement.confirm(this.#hasPassed, this.#isServed)
     const isWhole = this.#settling.isWhole(inputs.unguarded)
     // Without pods nothing is placed, so nothing is waited for.
     if ((isWhole || !this.hasPods) && this.#settling.begin()) this.#deps.touch('all')
     const signature = { fence: this.#deps.fence, claim: claimOf(object), isWhole }
-    const desired = this.#placement.next(signature, inputs, this.#checks.verdicts)
+    const desired = placement.next(signature, inputs, this.#checks.verdicts)
     if (desired === this.#desired) return desired
     this.#desired = desired
     for (const entry of this.#pods.entries) {
@@ -211,41 +207,9 @@ export class RuntimeUnit {
     return desired
   }
 
-  #lookAgain(): void {
-    this.#isWaitingToLetGo = false
-    for (const entry of this.#pods.entries) entry.difference = undefined
-  }
-
-  /** Shows every pod that answers, and that an older operator wrote to, that this one writes now. */
-  async #raiseFence(desired: Desired): Promise<void> {
-    const call = this.#call
-    const calls = this.#free(desired).flatMap((entry) => {
-      const { state } = entry.connection
-      if (state === undefined || state.fence >= desired.fence || entry.activation) return []
-      const rest = this.#differenceOf(entry, desired)
-      if (rest === undefined) return []
-      if (isEmpty(rest)) activatePod(entry, desired, rest, call)
-      else raiseFence(entry, desired, call)
-      return [entry.activation]
-    })
-    if (calls.length === 0) return
-    const limit = deadline(call, CHECK_MS)
-    // Who takes longer is told again when it answers.
-    await abandonOnAbort(Promise.all(calls), limit.signal).catch(() => undefined)
-    limit.release()
-  }
-
   /** @returns whether something was refused */
   async #check(desired: Desired): Promise<boolean> {
-    // One of them may refuse it.
-    if (this.#pods.awaitedMs > 0) return false
-    const deps = { clock: this.#deps.clock, signal: this.#signal }
-    const refused = await this.#checks.ask(
-      this.#free(desired),
-      desired,
-      (entry) => this.#differenceOf(entry, desired),
-      deps,
-    )
+    const refused = await this.#telling.check(desired)
     for (const unit of refused.keys()) this.#refuse(unit)
     return refused.size > 0
   }
@@ -255,75 +219,22 @@ export class RuntimeUnit {
     this.#deps.touch(bundleOfUnit(unit) !== undefined || unit === SETTINGS_ID ? 'all' : [unit])
   }
 
-  /** Pods that can be told something now. */
-  #free(desired: Pick<Desired, 'fence' | 'claim'>): PodEntry[] {
-    const now = this.#deps.clock.monotonic()
-    return this.#answering().filter((entry) => {
-      const { fault, connection } = entry
-      if (fault && fault.retryAt > now) return false
-      return connection.state !== undefined && this.#obstacle(entry, desired).type === 'none'
+  /** What pods start from while no operator runs may be another now. */
+  #keep(placement: Placement, { source, bundles }: Inputs): void {
+    const { boot, catalogue } = this.#deps
+    boot.keep(() => {
+      const spec = source.type === 'managed' ? runtimeSpecOf(catalogue, this.#name) : undefined
+      const mounted = (spec?.bundles ?? []).flatMap(({ name }) => {
+        const input = bundles.get(name)
+        return input?.type === 'files' ? [[name, input.push.hash] as const] : []
+      })
+      return placement.contents(this.#hasPassed, new Map(mounted))
     })
   }
 
-  #obstacle({ connection: { state } }: PodEntry, desired: Pick<Desired, 'fence' | 'claim'>): Obstacle {
-    if (state === undefined) return { type: 'none' }
-    return obstacleOf(state, desired, (_uid, namespace) => namespace === this.#name.namespace)
-  }
+  readonly #isServed = (unit: string, revision: string): boolean => this.acknowledged.servesSomewhere(unit, revision)
 
-  #differenceOf(entry: PodEntry, desired: Desired): Difference | undefined {
-    const { state } = entry.connection
-    if (state === undefined) return undefined
-    if (entry.difference) return entry.difference
-    const whole = this.#placement.first(state, difference(state, desired))
-    const items = whole.remove.items.filter((id) => !this.#deps.isMoving(id))
-    this.#isWaitingToLetGo ||= items.length < whole.remove.items.length
-    entry.difference = { ...whole, remove: { ...whole.remove, items } }
-    return entry.difference
-  }
-
-  #dispatch(desired: Desired): void {
-    let isQuiet = true
-    for (const entry of this.#answering()) {
-      if (entry.activation === undefined) this.#tell(entry, desired)
-      if (entry.activation) isQuiet = false
-    }
-    if (isQuiet) this.#settling.observe(this.#answering().flatMap(({ connection }) => connection.state ?? []))
-  }
-
-  /** Starts what a pod has to be told next. */
-  #tell(entry: PodEntry, desired: Desired): void {
-    const { state } = entry.connection
-    if (state === undefined || (entry.fault && entry.fault.retryAt > this.#deps.clock.monotonic())) return
-    const obstacle = this.#obstacle(entry, desired)
-    const rest = this.#differenceOf(entry, desired)
-    if (obstacle.type === 'fault') this.#block(entry, obstacle.problem)
-    else if (obstacle.type === 'voidClaim') releaseClaim(entry, desired, obstacle.claim, this.#call)
-    else if (rest !== undefined) this.#bring({ entry, state, rest }, desired)
-  }
-
-  /** Starts the activation of what a pod lacks, unless the others have to be asked first. */
-  #bring({ entry, state, rest }: Lacking, desired: Desired): void {
-    if (isEmpty(rest) && !mustHear(state, desired)) {
-      entry.isInSync = true
-      // What it failed at was done all the same, or is wanted no more.
-      entry.fault = undefined
-    } else if (!desired.isWhole && isNew(state) && !isFull(rest)) {
-      // The rest is about to come: each pod is given everything in as few calls as that takes.
-    } else if (!this.#checks.mayActivate(state, rest)) {
-      if (this.#pods.awaitedMs === 0) this.#deps.wake()
-    } else {
-      if (entry.isInSync && !isEmpty(rest)) this.#deps.metrics.driftRepaired()
-      entry.isInSync = false
-      for (const [id, event] of takeovers(state, rest)) this.#deps.record(id, event)
-      activatePod(entry, desired, rest, this.#call)
-    }
-  }
-
-  #block(entry: PodEntry, problem: Problem): void {
-    if (entry.fault?.problem.reason === problem.reason) return
-    entry.fault = { problem, attempts: 0, retryAt: 0 }
-    this.#warn('Sync', problem.reason, `pod ${entry.name}: ${problem.message}`)
-  }
+  readonly #hasPassed = (unit: string, revision: string): boolean => this.#checks.hasPassed(unit, revision)
 
   #warn(action: string, reason: string, note: string): void {
     this.#deps.record(SETTINGS_ID, { type: 'Warning', reason, action, note })
@@ -336,11 +247,6 @@ export class RuntimeUnit {
     this.#faults = faults
     this.#view = undefined
     this.#deps.touch('all')
-  }
-
-  get #call(): Call {
-    const { clock, inTurn } = this.#deps
-    return { clock, inTurn, signal: this.#signal, onEnd: () => this.#called() }
   }
 
   #called(): void {
@@ -357,8 +263,11 @@ export class RuntimeUnit {
     }
     if (items !== 'all')
       for (const id of items) this.#settling.disturbed(id, entry.connection.state?.items.get(id)?.active?.revision)
-    const isComplete = entry.connection.state?.complete ?? false
+    const { state } = entry.connection
+    const isComplete = state?.complete ?? false
     const counts = isComplete !== entry.isComplete
+    // It may have begun with what it was given last, which is not what is wanted now.
+    if (state && isComplete && items === 'all') this.#settling.rejoined(state)
     entry.isComplete = isComplete
     this.#settling.counted(this.#pods.isAnyCounted)
     // Hundreds of pods that come at once are told of together.
@@ -372,17 +281,8 @@ export class RuntimeUnit {
     for (const id of items) if (!this.#desired?.items.has(id)) yield id
   }
 
-  /** The AgentRuntime is being deleted: its pods let go of everything it declared, and of its claim. */
   #leave(object: KubeObject): Outcome {
-    const { fence, clock } = this.#deps
-    const claim = claimOf(object)
-    for (const entry of this.#answering()) {
-      const { state } = entry.connection
-      const isIdle = entry.activation === undefined && (entry.fault?.retryAt ?? 0) <= clock.monotonic()
-      if (!isIdle || state?.claimedBy !== claim) continue
-      const call = this.#call
-      releaseAll(entry, { fence, claim }, state, call)
-    }
+    this.#telling.leave({ fence: this.#deps.fence, claim: claimOf(object) })
     this.#deps.touch([])
     return this.#nextLook()
   }

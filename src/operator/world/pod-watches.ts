@@ -10,6 +10,7 @@ import {
   watchObjects,
 } from '../../kube/index.ts'
 import type { Log } from '../../log.ts'
+import { controllerOf } from '../runtimes/index.ts'
 import type { WatchLog } from './watch-log.ts'
 
 const PODS: ResourceType = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true }
@@ -78,10 +79,27 @@ const selectorOf = (labels: Readonly<Record<string, string>>): string =>
     .join(',')
 
 /** What is needed of a pod: the rest would be most of the memory. */
-function podOf({ apiVersion, kind, metadata, status }: KubeObject): KubeObject {
-  const { name, namespace, uid, resourceVersion, deletionTimestamp } = metadata
-  const kept = { name, namespace, uid, resourceVersion, deletionTimestamp }
+function podOf(pod: KubeObject): KubeObject {
+  const { apiVersion, kind, metadata, status } = pod
+  const { name, namespace, uid, resourceVersion, deletionTimestamp, labels = {} } = metadata
+  const { [HASH_LABEL]: hash } = labels
+  const controller = controllerOf(pod)
+  const kept = {
+    ...{ name, namespace, uid, resourceVersion, deletionTimestamp },
+    labels: hash === undefined ? undefined : { [HASH_LABEL]: hash },
+    ownerReferences: controller && [controller],
+  }
   const known = Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined))
-  const { phase, podIP, conditions } = (status ?? {}) as Record<string, unknown>
-  return { apiVersion, kind, metadata: known as KubeObject['metadata'], status: { phase, podIP, conditions } }
+  const { phase, podIP, conditions, containerStatuses } = (status ?? {}) as Record<string, unknown>
+  const waiting = Array.isArray(containerStatuses) ? containerStatuses.filter(isWaiting) : []
+  const told = { phase, podIP, conditions, ...(waiting.length > 0 && { containerStatuses: waiting }) }
+  return { apiVersion, kind, metadata: known as KubeObject['metadata'], status: told }
+}
+
+const HASH_LABEL = 'pod-template-hash'
+
+/** A container that does not run, and says why. */
+const isWaiting = (container: unknown): boolean => {
+  const { state } = (container ?? {}) as { readonly state?: { readonly waiting?: unknown } }
+  return state?.waiting !== undefined
 }

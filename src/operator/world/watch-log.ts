@@ -66,6 +66,6 @@ const STARTING = 'storage is (re)initializing'
 const ABSENT =
   'the API server does not know a kind of midflight.dev: install the CustomResourceDefinitions: midflight crds | kubectl apply --server-side -f -'
 const FORBIDDEN_THERE =
-  'the API server refuses to show objects: grant this account the ClusterRole of deploy/operator/rbac.yaml by a RoleBinding in the namespace, or leave the namespace out of --namespaces'
+  'the API server refuses to show objects: add the namespace to `namespaces` of the chart, or grant this account the ClusterRole of deploy/install.yaml there, or leave it out of --namespaces'
 const FORBIDDEN =
-  'the API server refuses to show objects: grant this account what deploy/operator/all-namespaces.yaml does, or say in --namespaces what it may read'
+  'the API server refuses to show objects: grant this account what the ClusterRoleBinding of deploy/install.yaml does, or say in --namespaces what it may read'

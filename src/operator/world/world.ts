@@ -18,6 +18,7 @@ import type { Log } from '../../log.ts'
 import { RESOURCE_TYPES } from '../items/keys.ts'
 import { type Catalogue, type Change, createCatalogue } from './catalogue.ts'
 import { createInbox } from './inbox.ts'
+import { createLiveness } from './liveness.ts'
 import type { WatchLog } from './watch-log.ts'
 
 /** An object that changed, or was there from the start. */
@@ -65,9 +66,6 @@ type Shelf = {
   readonly namespace: string | undefined
 }
 
-/** A watch is asked anew every 5 to 10 min: twice that and a little. */
-const MOST_STILL_MS = 1_210_000
-
 /** Watches the four kinds in the given namespaces until the signal aborts. */
 export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
   const { namespaces, clock, log, metrics, client, watchLog } = options
@@ -92,12 +90,12 @@ export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
     const change = type === 'DELETED' ? catalogue.remove(object) : catalogue.put(object)
     options.onObject({ object, change, isInitial, isOwn: expectations.shown(object) && type !== 'DELETED' })
   }
-  const movedAt = new Map<Shelf, number>()
+  const liveness = createLiveness(clock)
   const watches = shelves.map((each) => {
     const { kind, namespace, store } = each
     const tell = watchLog(kind, namespace)
     const onState = (state: WatchState): void => {
-      movedAt.set(each, clock.monotonic())
+      liveness.moved(each)
       tell(state)
     }
     const type = RESOURCE_TYPES[kind]
@@ -110,8 +108,7 @@ export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
       await inbox.drained()
     },
     get isAlive() {
-      const now = clock.monotonic()
-      return movedAt.values().every((at) => now - at < MOST_STILL_MS)
+      return liveness.isAlive
     },
     expectations: (kind, namespace) => {
       const found = shelves.find((each) => each.kind === kind && (each.namespace ?? namespace) === namespace)

@@ -23,6 +23,15 @@ export const STATE: readonly Check[] = [
     },
   },
   {
+    name: 'state: where it tells ids of tokens, that of the caller’s token is among them',
+    run: async (session) => {
+      const { credentials } = await session.state()
+      if (credentials === undefined) return
+      const { tokenIds } = credentials
+      expectThat('expected the id of the token', tokenIds.includes(session.client.tokenId), tokenIds)
+    },
+  },
+  {
     name: 'state: an ETag that still holds is answered with 304',
     run: async (session) => {
       const etag = await etagOf(session)

@@ -1,19 +1,24 @@
-import { place, type Signature } from '../place/place.ts'
-import type { Desired, PodState, Verdict } from '../ports.ts'
-import type { Difference } from '../sync/difference.ts'
-import { bundleUnit } from '../unit-id.ts'
-import { type Inputs, isSameList } from './inputs.ts'
-import { Served } from './served.ts'
-
-type Test = (unit: string, revision: string) => boolean
+import type { Seeds } from '../../boot/index.ts'
+import { type BootContents, bootContents } from '../../boot/index.ts'
+import { place, type Signature } from '../../place/place.ts'
+import type { Desired, PodState, Verdict } from '../../ports.ts'
+import type { Difference } from '../../sync/difference.ts'
+import { bundleUnit } from '../../unit-id.ts'
+import { type Inputs, isSameList } from '../inputs.ts'
+import { Served, type Test, type Versions } from './served.ts'
 
 /** What the pods of an AgentRuntime should hold: made anew only when something that it is made from has changed. */
 export class Placement {
   #desired: Desired | undefined
   /** What was placed last that is good: what takes the place of what is refused. */
   #good: Desired | undefined
-  readonly #served = new Served()
+  readonly #served: Served
   #madeFrom: readonly unknown[] = []
+
+  /** @param seeds what is known from before this process: what a pod shows to serve is good */
+  constructor(seeds?: Seeds) {
+    this.#served = new Served(seeds)
+  }
 
   /** The same object as before, as long as nothing changed. */
   next(
@@ -31,6 +36,15 @@ export class Placement {
     return this.#desired
   }
 
+  /** To be called before something is placed: what is known from before, and a pod serves, is gone back to. */
+  confirm(hasPassed: Test, isServed: Test): void {
+    const confirmed = this.#served.confirm(isServed)
+    if (confirmed.items.size + confirmed.bundles.size === 0) return
+    const isGood: Test = (unit, revision) => hasPassed(unit, revision) || isServed(unit, revision)
+    this.#good = withConfirmed(this.#good ?? NOTHING, confirmed, isGood)
+    this.#madeFrom = []
+  }
+
   /** To be called when the pods have been asked: of what is placed now, what is good is gone back to later. */
   judge(hasPassed: Test, isServed: Test): void {
     if (this.#desired === undefined) return
@@ -40,8 +54,33 @@ export class Placement {
   }
 
   /** What a pod is told first of the difference to what is placed. */
-  first(state: PodState, whole: Difference): Difference {
-    return this.#served.first(state, whole)
+  first(state: PodState, whole: Difference, desired: Desired): Difference {
+    return this.#served.first(state, whole, desired)
+  }
+
+  /** What a pod that starts without an operator is to serve. */
+  contents(hasPassed: Test, mounted: ReadonlyMap<string, string>): BootContents | undefined {
+    const { shown, seeds } = this.#served
+    return this.#desired && bootContents({ desired: this.#desired, served: shown, seeds, hasPassed, mounted })
+  }
+}
+
+const NOTHING: Desired = {
+  ...{ owner: 'operator', fence: 0, claim: '', isWhole: true },
+  ...{ items: new Map(), held: new Set(), bundles: new Map(), kept: new Set() },
+  ...{ pins: new Map(), secrets: new Map(), keptSecrets: new Set() },
+}
+
+/** What is good, with what a pod has shown to serve in place of what nobody knows to be any good. */
+function withConfirmed(good: Desired, { items, bundles }: Versions, isGood: Test): Desired {
+  const isKnown = (unit: string, revision: string | undefined) => revision !== undefined && isGood(unit, revision)
+  return {
+    ...good,
+    items: new Map([...good.items, ...[...items].filter(([id]) => !isKnown(id, good.items.get(id)?.revision))]),
+    bundles: new Map([
+      ...good.bundles,
+      ...[...bundles].filter(([name]) => !isKnown(bundleUnit(name), good.bundles.get(name)?.hash)),
+    ]),
   }
 }
 
@@ -50,11 +89,7 @@ export class Placement {
  * before, to go back to.
  * @param isGood whether a check passed a revision of a unit, or a pod serves it
  */
-export function lastGood(
-  before: Desired | undefined,
-  now: Desired,
-  isGood: (unit: string, revision: string) => boolean,
-): Desired {
+export function lastGood(before: Desired | undefined, now: Desired, isGood: Test): Desired {
   if (before === undefined || before === now) return now
   const keep = <T>(
     was: ReadonlyMap<string, T>,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { agent, push } from '../../runtime/registry/registry.fixture.ts'
-import type { Desired } from '../ports.ts'
+import { agent, push } from '../../../runtime/registry/registry.fixture.ts'
+import type { Desired } from '../../ports.ts'
 import { lastGood } from './placement.ts'
 
 const pushed = (text: string) => push({ 'tools/x.ts': text })

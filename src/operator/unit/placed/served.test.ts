@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
-import { agentSpec, type BundlePush } from '../../api/index.ts'
-import type { Desired, PodState } from '../ports.ts'
-import { difference } from '../sync/difference.ts'
+import { agentSpec, type BundlePush } from '../../../api/index.ts'
+import type { Desired, PodState } from '../../ports.ts'
+import { difference } from '../../sync/difference.ts'
 import { Served } from './served.ts'
 
 const EMPTY: PodState = {
@@ -37,7 +37,7 @@ const desiredAt = (agent: string | undefined, bundle: string | undefined, more: 
 })
 /** What a pod is told first. */
 const toldTo = (served: Served, state: PodState, desired: Desired) => {
-  const { items, bundles } = served.first(state, difference(state, desired))
+  const { items, bundles } = served.first(state, difference(state, desired), desired)
   return [items['agents/a']?.revision, bundles.files?.hash]
 }
 const servedAfter = (...seen: Desired[]): Served => {

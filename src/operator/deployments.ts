@@ -1,0 +1,88 @@
+import type { AgentRuntimeSpec } from '../api/index.ts'
+import type { Clock } from '../clock.ts'
+import { type KubeObject, keyOfName, type ObjectName, PRIORITY, type Priority, type WorkQueue } from '../kube/index.ts'
+import type { PodState } from './ports.ts'
+import { childName, type Installation, type Prepared, RuntimeObjects } from './runtimes/index.ts'
+import type { Trust } from './trust/index.ts'
+import { runtimeSpecOf } from './unit/inputs.ts'
+import type { OwnPods } from './units.ts'
+import { isLeaving } from './world/catalogue.ts'
+import type { ChildWatches } from './world/children.ts'
+import type { World } from './world/world.ts'
+import type { GuardedClient, RecordEvent } from './writer.ts'
+
+export type DeploymentsOptions = {
+  readonly client: GuardedClient
+  readonly world: Pick<World, 'catalogue' | 'runtimes'>
+  readonly children: ChildWatches
+  readonly trust: Trust
+  readonly installation: Installation
+  /** Of AgentRuntimes, by their key. */
+  readonly queue: WorkQueue
+  readonly clock: Clock
+  readonly record: RecordEvent
+  /** What is known of the pods of an AgentRuntime, or of how they are called, has changed. */
+  readonly onChange: (runtime: ObjectName) => void
+  /** What each pod that is not on its way out said of itself. */
+  readonly statesOf: (runtime: ObjectName) => readonly (PodState | undefined)[]
+}
+
+/** What AgentRuntimes without `adopt` need besides what their pods are told: Secrets first, then all the other objects. */
+export class Deployments {
+  readonly objects: RuntimeObjects
+  readonly #options: DeploymentsOptions
+
+  constructor(options: DeploymentsOptions) {
+    const { world, installation, children, clock, client, record, onChange } = options
+    this.#options = options
+    this.objects = new RuntimeObjects({
+      declared: (name) => {
+        const object = world.catalogue.get('AgentRuntime', name)?.object
+        if (object && !isLeaving(object)) return { object, spec: runtimeSpecOf(world.catalogue, name) }
+        if (object === undefined) options.trust.forget(name)
+        return undefined
+      },
+      prepare: (runtime, spec, signal) => this.#prepare(runtime, spec, signal),
+      ...{ installation, children, clock, client, record, onChange },
+    })
+  }
+
+  /** What reports and calls to the pods need to know. */
+  get ownPods(): OwnPods {
+    const { children, trust } = this.#options
+    return {
+      problems: (runtime) => this.objects.problems(runtime),
+      deployment: ({ namespace, name }) => children.get('Deployment', { namespace, name: childName(name) }),
+      trusted: (runtime) => trust.access(runtime),
+      onCredentials: (runtime) => this.wake(runtime),
+    }
+  }
+
+  wake(runtime: ObjectName, priority: Priority = PRIORITY.HIGH): void {
+    this.#options.queue.add(keyOfName(runtime), { priority })
+  }
+
+  /** Secrets of a namespace changed. */
+  wakeNamespace(namespace: string): void {
+    for (const { metadata } of this.#options.world.runtimes()) if (metadata.namespace === namespace) this.wake(metadata)
+  }
+
+  async #prepare(runtime: KubeObject, spec: AgentRuntimeSpec, signal: AbortSignal): Promise<Prepared> {
+    const { trust, statesOf, onChange } = this.#options
+    const { namespace, name } = runtime.metadata
+    const about = { namespace, name }
+    if (spec.adopt !== undefined) {
+      trust.forget(about)
+      return { type: 'ready' }
+    }
+    const before = trust.access(about).type
+    const pods = statesOf(about).map((state) => ({ tokenIds: state?.credentials?.tokenIds }))
+    try {
+      return await trust.reconcile({ runtime, auth: spec.auth?.type ?? 'key', pods }, signal)
+    } catch (error) {
+      return { type: 'failed', error }
+    } finally {
+      if (trust.access(about).type !== before) onChange(about)
+    }
+  }
+}

@@ -1,0 +1,24 @@
+export type { Installation } from './children.ts'
+export {
+  type ChildObjects,
+  type DeclaredRuntime,
+  type Prepared,
+  RuntimeObjects,
+  type RuntimeObjectsDeps,
+} from './objects.ts'
+export {
+  CHILD_KINDS,
+  CHILD_TYPES,
+  type ChildKind,
+  childName,
+  controllerOf,
+  isPodOf,
+  labelsOf,
+  MANAGED_BY,
+  MANAGED_BY_LABEL,
+  ownerReference,
+  podSelector,
+  RUNTIME_LABEL,
+} from './owned.ts'
+export { PORTS } from './template.ts'
+export { isSameView, managedView } from './view.ts'

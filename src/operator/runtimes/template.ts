@@ -1,0 +1,156 @@
+import { type AgentRuntimeSpec, DRAIN_SECONDS, hashText } from '../../api/index.ts'
+import { childName, labelsOf } from './owned.ts'
+import { BUNDLE_VOLUME, FILES, TEMPORARY, VOLUMES } from './passthrough.ts'
+
+export const PORTS = { http: 7777, management: 7778, metrics: 9464 } as const
+
+/** How many Secrets a boot set may take. */
+const BOOT_SECRETS = 8
+/** How long the container goes on as before when its pod leaves: until no proxy sends it anything new. */
+const PRE_STOP_SECONDS = 5
+/** What an end takes besides the time for what is under way. */
+const END_SECONDS = 10
+/** How long new pods may take to become Ready before it is told. */
+export const PROGRESS_SECONDS = 300
+const STARTUP_SECONDS = 60
+/** Longest name of a volume. */
+const MAX_VOLUME_NAME = 63
+
+/** The image of the runtime's container, and when it is pulled; undefined: as Kubernetes does without being told. */
+export type Image = { readonly image: string; readonly pullPolicy: string | undefined }
+
+/** A bundle whose ConfigMap is mounted. */
+export type Mounted = { readonly name: string; readonly configMap: string }
+
+export type TemplateInput = {
+  /** Of the AgentRuntime. */
+  readonly name: string
+  readonly spec: AgentRuntimeSpec
+  readonly image: Image
+  readonly bundles: readonly Mounted[]
+}
+
+/** The pods of an AgentRuntime as its Deployment describes them. */
+export function podTemplate(input: TemplateInput) {
+  const { name, spec } = input
+  const { pod = {} } = spec
+  return {
+    metadata: {
+      labels: { ...pod.labels, ...labelsOf(name) },
+      ...(pod.annotations && { annotations: pod.annotations }),
+    },
+    spec: {
+      serviceAccountName: spec.serviceAccountName ?? childName(name),
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      terminationGracePeriodSeconds: PRE_STOP_SECONDS + drainSecondsOf(spec) + END_SECONDS,
+      securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+      containers: [containerOf(input)],
+      volumes: [...volumesOf(input), ...(pod.volumes ?? [])],
+      ...placementOf(pod),
+    },
+  }
+}
+
+function placementOf(pod: NonNullable<AgentRuntimeSpec['pod']>) {
+  const { imagePullSecrets, nodeSelector, tolerations, affinity, topologySpreadConstraints, priorityClassName } = pod
+  const given = {
+    imagePullSecrets,
+    nodeSelector,
+    tolerations,
+    affinity,
+    topologySpreadConstraints,
+    priorityClassName,
+  }
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+}
+
+const drainSecondsOf = ({ drainSeconds = DRAIN_SECONDS }: AgentRuntimeSpec): number => drainSeconds
+
+function containerOf(input: TemplateInput) {
+  const { spec, image, bundles } = input
+  const pullPolicy = image.pullPolicy === undefined ? {} : { imagePullPolicy: image.pullPolicy }
+  return {
+    name: 'runtime',
+    image: image.image,
+    ...pullPolicy,
+    args: argumentsOf(input),
+    env: [
+      { name: 'MIDFLIGHT_POD_UID', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.uid' } } },
+      ...(spec.env ?? []),
+    ],
+    ports: Object.entries(PORTS).map(([port, containerPort]) => ({ name: port, containerPort, protocol: 'TCP' })),
+    ...(spec.resources && { resources: spec.resources }),
+    startupProbe: { ...probeOf('/healthz', 1), failureThreshold: STARTUP_SECONDS, timeoutSeconds: 1 },
+    readinessProbe: { ...probeOf('/readyz', 1), failureThreshold: 2, timeoutSeconds: 1 },
+    livenessProbe: { ...probeOf('/healthz', 10), failureThreshold: 3, timeoutSeconds: 5 },
+    lifecycle: { preStop: { sleep: { seconds: PRE_STOP_SECONDS } } },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      readOnlyRootFilesystem: true,
+    },
+    volumeMounts: [
+      { name: VOLUMES.temporary, mountPath: TEMPORARY },
+      ...(hasKey(spec) ? [mountOf(VOLUMES.key)] : []),
+      mountOf(VOLUMES.management),
+      mountOf(VOLUMES.boot),
+      // The directory as a whole: what is mounted by a subPath never changes.
+      ...bundles.map((bundle) => ({
+        name: volumeOf(bundle),
+        mountPath: directoryOf(bundle),
+        readOnly: true,
+      })),
+      ...(spec.pod?.volumeMounts ?? []),
+    ],
+  }
+}
+
+const mountOf = (volume: string) => ({ name: volume, mountPath: `${FILES}/${volume}`, readOnly: true })
+
+const probeOf = (path: string, periodSeconds: number) => ({ httpGet: { path, port: 'metrics' }, periodSeconds })
+
+const hasKey = ({ auth }: AgentRuntimeSpec): boolean => auth?.type !== 'none'
+
+function argumentsOf({ spec, bundles }: TemplateInput): string[] {
+  const management = `${FILES}/${VOLUMES.management}`
+  return [
+    'runtime',
+    ...['--host', '0.0.0.0'],
+    ...(hasKey(spec) ? ['--auth-key-file', `${FILES}/${VOLUMES.key}/key`] : ['--insecure-no-auth']),
+    ...['--management-host', '0.0.0.0'],
+    ...['--management-token-file', `${management}/token`, '--management-token-file', `${management}/nextToken`],
+    ...['--management-cert', `${management}/tls.crt`, '--management-key', `${management}/tls.key`],
+    ...['--boot-set', `${FILES}/${VOLUMES.boot}`],
+    ...['--drain-seconds', String(drainSecondsOf(spec))],
+    ...bundles.flatMap((bundle) => ['--bundle', `${bundle.name}=${directoryOf(bundle)}`]),
+  ]
+}
+
+function volumesOf({ name, spec, bundles }: TemplateInput) {
+  const secret = (volume: string, secretName: string) => ({ name: volume, secret: { secretName } })
+  return [
+    { name: VOLUMES.temporary, emptyDir: {} },
+    ...(hasKey(spec) ? [secret(VOLUMES.key, `${childName(name)}-key`)] : []),
+    secret(VOLUMES.management, `${childName(name)}-management`),
+    { name: VOLUMES.boot, projected: { sources: Array.from({ length: BOOT_SECRETS }, (_, n) => bootSource(name, n)) } },
+    ...bundles.map((bundle) => ({ name: volumeOf(bundle), configMap: { name: bundle.configMap, optional: true } })),
+  ]
+}
+
+const bootSource = (name: string, part: number) => ({
+  secret: {
+    name: `midflight-${name}-boot-${part}`,
+    optional: true,
+    items: [{ key: `part-${part}`, path: `part-${part}` }],
+  },
+})
+
+const directoryOf = ({ name }: Mounted): string => `${FILES}/bundles/${name}`
+
+/** A name that is too long for a volume ends in its hash. */
+function volumeOf({ name }: Mounted): string {
+  const volume = `${BUNDLE_VOLUME}${name}`
+  if (volume.length <= MAX_VOLUME_NAME) return volume
+  return `${volume.slice(0, MAX_VOLUME_NAME - 9)}-${hashText(name).slice(0, 8)}`
+}
