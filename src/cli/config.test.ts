@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import { chatConfig, devConfig, parseConfig, runtimeConfig } from './config.ts'
+import { chatConfig } from './chat/config.ts'
+import { devConfig, parseConfig, runtimeConfig } from './config.ts'
 
 describe('a command’s configuration', () => {
   test('has defaults', () => {

@@ -29,14 +29,16 @@ const port = z
     'must be a number',
   )
   .pipe(z.int('must be a whole number').min(0, 'must be 0 or more').max(65_535, 'must be at most 65535'))
-const flag = z.union([z.boolean(), z.stringbool()], 'must be true or false')
+export const flag = z.union([z.boolean(), z.stringbool()], 'must be true or false')
 const list = z.union([z.array(z.string()), z.string().transform((entries) => entries.split(',').filter(Boolean))])
-const text = z.string().min(1, 'must not be empty')
+export const text = z.string().min(1, 'must not be empty')
 
 const listening = { port: port.default(7777), host: text.default('127.0.0.1'), metricsPort: port.default(9464) }
 
 export const devConfig = z.object({ ...listening, once: flag.default(false) })
 export type DevConfig = z.output<typeof devConfig>
+
+const SECONDS = 'must be a whole number of seconds from 0 to 3600'
 
 export const runtimeConfig = z
   .object({
@@ -47,27 +49,18 @@ export const runtimeConfig = z
     insecureNoAuth: flag.default(false),
     managementHost: text.optional(),
     managementPort: port.optional(),
-    managementTokenFile: text.optional(),
+    managementTokenFile: list.default([]),
     managementCert: text.optional(),
     managementKey: text.optional(),
     podUid: text.optional(),
+    bootSet: text.optional(),
+    drainSeconds: z.coerce.number(SECONDS).pipe(z.int(SECONDS).min(0, SECONDS).max(3600, SECONDS)).default(10),
     isolation: z
       .enum(['none'], 'is not there yet but for "none": leave it out, or write --isolation none')
       .default('none'),
   })
   .superRefine(checkManagement)
 export type RuntimeConfig = z.output<typeof runtimeConfig>
-
-export const chatConfig = z.object({
-  url: z
-    .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
-    .default('http://127.0.0.1:7777')
-    .transform((url) => url.replace(/\/+$/, '')),
-  authKeyFile: text.optional(),
-  message: text.optional(),
-  session: text.optional(),
-})
-export type ChatConfig = z.output<typeof chatConfig>
 
 const WORKERS = 'must be a whole number from 1 to 1000'
 const namespaceName = z
@@ -83,6 +76,10 @@ export const operatorConfig = z.object({
   workers: z.coerce.number(WORKERS).pipe(z.int(WORKERS).min(1, WORKERS).max(1000, WORKERS)).default(20),
   leaderElection: flag.default(true),
   leaseNamespace: namespaceName.optional(),
+  runtimeImage: text.optional(),
+  runtimeImagePullPolicy: z
+    .enum(['Always', 'IfNotPresent', 'Never'], 'must be one of Always, IfNotPresent, Never')
+    .optional(),
   logLevel: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
 })
 export type OperatorConfig = z.output<typeof operatorConfig>
@@ -109,17 +106,18 @@ type ManagementFlags = {
   readonly definitions?: string | undefined
   readonly managementHost?: string | undefined
   readonly managementPort?: number | undefined
-  readonly managementTokenFile?: string | undefined
+  readonly managementTokenFile: readonly string[]
   readonly managementCert?: string | undefined
   readonly managementKey?: string | undefined
+  readonly bootSet?: string | undefined
 }
 
 /** The management protocol is served exactly when it has a token; then the items come from the operator. */
 function checkManagement(flags: ManagementFlags, context: z.RefinementCtx): void {
   const refuse = (field: keyof ManagementFlags, message: string): void =>
     context.addIssue({ code: 'custom', path: [field], message })
-  if (flags.managementTokenFile === undefined) {
-    for (const field of ['managementHost', 'managementPort', 'managementCert', 'managementKey'] as const)
+  if (flags.managementTokenFile.length === 0) {
+    for (const field of ['managementHost', 'managementPort', 'managementCert', 'managementKey', 'bootSet'] as const)
       if (flags[field] !== undefined)
         refuse(field, 'needs --management-token-file: without a token the management protocol is not served')
     return

@@ -1,10 +1,12 @@
+import { linkedTo } from '../clock.ts'
 import { directoryBundles } from '../dev/index.ts'
 import { listenPolicy } from '../runtime/server/index.ts'
 import { type DevConfig, UsageError } from './config.ts'
 import { exampleOf } from './example.ts'
 import { requireDirectories } from './files.ts'
-import { load, printLoaded, serveBoth } from './host.ts'
+import { printLoaded, serveBoth } from './host.ts'
 import type { Io } from './io.ts'
+import { load } from './load.ts'
 
 /**
  * Runs the agents of directories and reloads them on every save, until it is stopped.
@@ -18,26 +20,26 @@ export async function dev(directories: readonly string[], config: DevConfig, io:
         'listen on 127.0.0.1, or use midflight runtime with --auth-key-file',
     )
   }
-  const stop = new AbortController()
-  const signal = AbortSignal.any([io.signal, stop.signal])
+  const stop = linkedTo(io.signal)
   try {
-    const loaded = await load({ manifests: directories, bundles: directoryBundles(directories) }, io, signal)
+    const loaded = await load({ manifests: directories, bundles: directoryBundles(directories) }, io, stop.signal)
     if (io.signal.aborted) return 0
+    stop.release()
     io.stdout.write(`loaded ${directories.join(', ')}\n`)
     printLoaded(loaded, io)
     if (config.once) return loaded.session.problems().length === 0 ? 0 : 1
     const { api, health } = await serveBoth(loaded, config, {
       auth: { type: 'none' },
       io,
-      signal,
+      stop,
       drainMs: 0,
-      dynamicApi: true,
+      dynamicApi: 'on',
     })
     io.stdout.write(`\nAPI      ${api.url}\nmetrics  ${health.url}/metrics\n`)
     io.stdout.write(`${exampleOf(loaded.runtime.registry.current, api.url)}\nWatching. Ctrl-C stops.\n`)
     await Promise.all([loaded.session.ended, api.closed, health.closed])
     return 0
   } finally {
-    stop.abort()
+    stop.abort(new Error('dev mode has ended'))
   }
 }

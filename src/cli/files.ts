@@ -14,7 +14,7 @@ export function requireDirectories(paths: readonly string[]): void {
   for (const path of paths) if (pathKind(path) === 'file') throw new UsageError(`${path} is not a directory`)
 }
 
-/** @throws UsageError naming the flag when the file cannot be read or holds nothing */
+/** The first key of a file with keys, one a line. @throws UsageError naming the flag when it cannot be read or has none */
 export function readKey(file: string): string {
   let key: string
   try {
@@ -23,7 +23,7 @@ export function readKey(file: string): string {
     throw new UsageError(`--auth-key-file ${file} cannot be read: ${error instanceof Error ? error.message : error}`)
   }
   if (key === '') throw new UsageError(`--auth-key-file ${file} is empty: put the key into it`)
-  return key
+  return key.split('\n', 1)[0]?.trim() ?? key
 }
 
 const packageJson = z.object({ version: z.string() })

@@ -1,58 +1,41 @@
-import { type DirectoryBundle, formatProblem, formatReport, type Session, startSession } from '../dev/index.ts'
+import { type Linked, linkedTo } from '../clock.ts'
+import type { Session } from '../dev/index.ts'
+// Not by way of the index: a runtime that an operator drives needs nothing that reads manifests, and starts faster.
+import { formatProblem } from '../dev/report.ts'
 import { createLog, type Log } from '../log.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
 import { toolClashes } from '../runtime/registry/index.ts'
-import type { Runs } from '../runtime/run/index.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import {
   type Auth,
   createApp,
   createHealthApp,
   createManagementApp,
+  drained,
   type Readiness,
+  type SecretSource,
+  type ServedCertificate,
   type Serving,
   serve,
   type TlsFiles,
-  type TokenSource,
 } from '../runtime/server/index.ts'
 import { createInThreadHost } from '../runtime/tools/index.ts'
 import { version } from './files.ts'
 import { hasColor, type Io, plural } from './io.ts'
-import { startManaged } from './managed.ts'
+import { type ManagedOptions, startManaged } from './managed.ts'
 import { logStrayErrors } from './process-events.ts'
 
 /** A runtime in this process and the session that keeps it loaded. */
 export type Loaded = { readonly runtime: Runtime; readonly session: Session; readonly metrics: Metrics }
 
-export type Sources = { readonly manifests: readonly string[]; readonly bundles: readonly DirectoryBundle[] }
-
-/** Loads manifests and files into a runtime; every later change is a line on stdout. */
-export async function load({ manifests, bundles }: Sources, io: Io, signal: AbortSignal): Promise<Loaded> {
-  const metrics = createMetrics()
-  const mounts = bundles.map(({ name }) => name)
-  const runtime = createRuntime({ host: createInThreadHost(), metrics, mounts }, signal)
-  const style = { color: hasColor(io.stdout, io.environment) }
-  const session = await startSession(
-    {
-      manifests,
-      bundles,
-      environment: io.environment,
-      runtime: runtime.registry,
-      report: (report) => io.stdout.write(`${formatReport(report, style)}\n`),
-    },
-    signal,
-  )
-  return { runtime, session, metrics }
-}
-
-export type ManagedSources = { readonly bundles: readonly DirectoryBundle[]; readonly podUid?: string | undefined }
+export type ManagedSources = ManagedOptions & { readonly podUid?: string | undefined }
 
 /** A runtime with its mounted directories, and everything else left to an operator. */
-export async function loadManaged({ bundles, podUid }: ManagedSources, signal: AbortSignal): Promise<Loaded> {
+export async function loadManaged({ podUid, ...sources }: ManagedSources, signal: AbortSignal): Promise<Loaded> {
   const metrics = createMetrics()
-  const mounts = bundles.map(({ name }) => name)
+  const mounts = sources.bundles.map(({ name }) => name)
   const runtime = createRuntime({ host: createInThreadHost(), metrics, mounts, podUid }, signal)
-  return { runtime, session: await startManaged(runtime.registry, bundles, signal), metrics }
+  return { runtime, session: await startManaged(runtime.registry, sources, signal), metrics }
 }
 
 const serverLog = (io: Io): Log =>
@@ -61,7 +44,7 @@ const serverLog = (io: Io): Log =>
 export type ManagementOptions = {
   readonly host: string
   readonly port: number
-  readonly token: TokenSource
+  readonly tokens: SecretSource
   readonly tls: TlsFiles | undefined
   readonly io: Io
   readonly signal: AbortSignal
@@ -69,63 +52,94 @@ export type ManagementOptions = {
 
 /** Serves the management protocol. Ends with the signal. */
 export function serveManagement({ runtime }: Loaded, options: ManagementOptions): Promise<Serving> {
-  const { host, port, token, tls, io, signal } = options
-  const app = createManagementApp({ management: runtime.registry, token, log: serverLog(io), signal })
-  return serve({ app, host, port, signal, portFlag: '--management-port', tls })
+  const { host, port, tokens, tls, io, signal } = options
+  let served: ServedCertificate | undefined
+  const onCertificate = (next: ServedCertificate) => {
+    served = next
+  }
+  const certificate = () => served
+  const app = createManagementApp({ management: runtime.registry, tokens, certificate, log: serverLog(io), signal })
+  return serve({ app, host, port, signal, portFlag: '--management-port', tls, onCertificate })
 }
 
 export type ServeOptions = {
   readonly auth: Auth
   readonly io: Io
-  readonly signal: AbortSignal
-  /** How long runs under way may go on after the signal, in milliseconds, before they are cancelled. */
+  /** Ends everything that serves; aborted when the process was asked to stop and has drained. */
+  readonly stop: Pick<Linked, 'signal' | 'abort'>
+  /** How long runs under way may go on after the process was asked to stop, in milliseconds. */
   readonly drainMs: number
-  /** Whether AgentOS's calls under /runtime are on. */
-  readonly dynamicApi: boolean
+  /** Whether AgentOS's calls under /runtime are on: always, or as the settings declare. */
+  readonly dynamicApi: 'on' | 'declared'
 }
 
 /** What a cancelled run has to say goodbye to its client, in milliseconds. */
 const GOODBYE_MS = 1_000
 
+/** How long a client may take to use a connection that it keeps once more, when the process was asked to stop. */
+const GRACE_MS = 500
+
 export type Addresses = { readonly host: string; readonly port: number; readonly metricsPort: number }
 
-/** Serves the API, and metrics and health beside it. Both end with the signal. */
+/**
+ * Serves the API, and metrics and health beside it. When the process is asked to stop, it is not ready from then on, and
+ * the API goes on serving until no client is left or the drain is over; then everything else ends.
+ */
 export async function serveBoth(
-  { runtime, metrics, session }: Loaded,
+  loaded: Loaded,
   { host, port, metricsPort }: Addresses,
-  { auth, io, signal, drainMs, dynamicApi }: ServeOptions,
+  { auth, io, stop, drainMs, dynamicApi }: ServeOptions,
 ): Promise<{ api: Serving; health: Serving }> {
+  const { runtime, metrics } = loaded
   const { registry, runs } = runtime
+  const { signal } = stop
   const log = serverLog(io)
   logStrayErrors(log, signal)
   const app = createApp({
     snapshots: registry,
     runs,
-    dynamic: dynamicApi ? registry : undefined,
+    dynamic: registry,
+    dynamicApi,
     auth,
     info: { name: 'Midflight', version: version(), osId: 'midflight' },
     log,
     onToolCall: ({ bundle, name }, result) => metrics.toolCalled(`${bundle}/${name}`, result),
   })
-  const ready = (): Readiness => ({
-    ok: registry.complete,
-    reasons: session.problems().map(({ what, reason }) => `${what}: ${reason}`),
+  const asked = io.signal
+  const drain = linkedTo(signal)
+  const leave = { signal: asked, graceMs: Math.min(GRACE_MS, drainMs) }
+  const api = await serve({ app, host, port, signal: drain.signal, portFlag: '--port', drainMs: GOODBYE_MS, leave })
+  asked.addEventListener('abort', () => tellWaiting(runs.inFlight(), drainMs, io), { once: true })
+  void drained({ signal: asked, drainMs, runs, quiet: api.quiet }).then((outcome) => {
+    if (outcome.type === 'cut') tellCut(outcome.runs, metrics, io)
+    drain.abort(new Error('the drain is over'))
   })
+  void api.closed.then(() => stop.abort(new Error('the runtime has drained')))
   const text = { contentType: metrics.contentType, text: runtime.metricsText }
-  const api = await serve({ app, host, port, signal, portFlag: '--port', drainMs: drainMs + GOODBYE_MS })
-  signal.addEventListener('abort', () => endRuns(runs, io, drainMs), { once: true })
-  const healthApp = createHealthApp({ metrics: text, ready })
+  const healthApp = createHealthApp({ metrics: text, ready: () => readinessOf(loaded, asked) })
   const health = await serve({ app: healthApp, host, port: metricsPort, signal, portFlag: '--metrics-port' })
   return { api, health }
 }
 
-/** Lets the runs under way end, for a while; then cancels them, so that every stream gets its last event. */
-function endRuns(runs: Runs, io: Io, drainMs: number): void {
-  const count = runs.inFlight()
-  if (count === 0) return
-  if (drainMs > 0)
-    io.stderr.write(`waiting ${drainMs / 1000} s for ${plural(count, 'run')}; Ctrl-C again stops at once\n`)
-  setTimeout(() => void runs.cancelAll({}, 'the runtime is stopping'), drainMs).unref()
+function readinessOf({ runtime, session }: Loaded, asked: AbortSignal): Readiness {
+  if (asked.aborted) return { ok: false, reasons: ['the runtime is stopping'] }
+  const { complete } = runtime.registry
+  const problems = session.problems().map(({ what, reason }) => `${what}: ${reason}`)
+  return { ok: complete, reasons: complete ? problems : [NOT_COMPLETE, ...problems] }
+}
+
+const NOT_COMPLETE =
+  'not everything that was declared is here yet: a whole sync by the operator, or a boot set, brings it'
+
+function tellWaiting(runs: number, drainMs: number, io: Io): void {
+  if (runs === 0 || drainMs === 0) return
+  io.stderr.write(`waiting ${drainMs / 1000} s for ${plural(runs, 'run')}; Ctrl-C again stops at once\n`)
+}
+
+function tellCut(runs: number, metrics: Metrics, io: Io): void {
+  if (runs === 0) return
+  metrics.sessionsInterrupted(runs)
+  io.stderr.write(`cancelled ${plural(runs, 'run')} that had not ended in time\n`)
 }
 
 /** What is served, and what is not and why. */

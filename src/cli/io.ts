@@ -1,7 +1,11 @@
 import type { Readable } from 'node:stream'
 import type { Environment } from './config.ts'
 
-export type Output = NodeJS.WritableStream & { readonly isTTY?: boolean }
+export type Output = NodeJS.WritableStream & {
+  readonly isTTY?: boolean
+  /** Width of a terminal in characters. */
+  readonly columns?: number
+}
 
 /** What a command reads from and writes to. Results go to `stdout`, everything else to `stderr`. */
 export type Io = {

@@ -1,21 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { systemClock } from '../clock.ts'
-import {
-  type ClusterConfig,
-  inClusterConfig,
-  isApiError,
-  kubeconfigConfig,
-  SERVICE_ACCOUNT_DIRECTORY,
-} from '../kube/index.ts'
 import { createLog, type Log } from '../log.ts'
 import { type Operator, startOperator } from '../operator/index.ts'
 // Not by way of the index: an operator does not need what runs agents.
 import { createHealthApp, type Readiness } from '../runtime/server/health.ts'
 import { serve } from '../runtime/server/listen.ts'
-import { FailureError, type OperatorConfig, type PodEnvironment, podEnvironment, UsageError } from './config.ts'
+import { findCluster } from './cluster/connect.ts'
+import { FailureError, type OperatorConfig, podEnvironment } from './config.ts'
 import { version } from './files.ts'
 import type { Io } from './io.ts'
 
@@ -27,7 +19,7 @@ export async function operator(config: OperatorConfig, io: Io): Promise<number> 
     format: io.stderr.isTTY === true ? 'pretty' : 'json',
     destination: io.stderr,
   })
-  const { cluster, namespace } = await findCluster(config, environment)
+  const { cluster, namespace, isInCluster } = await findCluster(config, environment)
   const stop = new AbortController()
   const signal = AbortSignal.any([io.signal, stop.signal])
   const registry = new Registry()
@@ -36,10 +28,10 @@ export async function operator(config: OperatorConfig, io: Io): Promise<number> 
   const leaseNamespace = config.leaseNamespace ?? namespace ?? 'default'
   log.info('operator starts', { version: version(), server: cluster.server, namespaces: config.namespaces, identity })
   const { namespaces, workers, leaderElection } = config
-  const running = startOperator(
-    { cluster, namespaces, workers, leaderElection, leaseNamespace, identity, log, clock: systemClock, registry },
-    signal,
-  )
+  const { runtimeImage: image, runtimeImagePullPolicy: imagePullPolicy } = config
+  const installation = { isInCluster, image, imagePullPolicy }
+  const common = { cluster, namespaces, workers, leaderElection, leaseNamespace, identity, installation }
+  const running = startOperator({ ...common, log, clock: systemClock, registry }, signal)
   try {
     const health = await serveHealth(running, registry, config, signal)
     io.stdout.write(`metrics  ${health.url}/metrics\n`)
@@ -51,32 +43,6 @@ export async function operator(config: OperatorConfig, io: Io): Promise<number> 
     stop.abort()
     await running.ended.catch(() => undefined)
   }
-}
-
-type Found = { readonly cluster: ClusterConfig; readonly namespace: string | undefined }
-
-/** @throws UsageError when nothing says where the API server is */
-async function findCluster({ kubeconfig, context }: OperatorConfig, environment: PodEnvironment): Promise<Found> {
-  const { serviceHost, servicePort, home } = environment
-  const inCluster = inClusterConfig({ host: serviceHost, port: servicePort })
-  if (kubeconfig === undefined && context === undefined && inCluster !== undefined)
-    return { cluster: inCluster, namespace: podNamespace() }
-  const byDefault = home === undefined ? undefined : join(home, '.kube/config')
-  const file = kubeconfig ?? environment.kubeconfig ?? byDefault
-  if (file === undefined || (kubeconfig === undefined && !existsSync(file)))
-    throw new UsageError('--kubeconfig is missing: this process is not in a cluster, and there is no ~/.kube/config')
-  try {
-    const { namespace, ...cluster } = await kubeconfigConfig({ file, ...(context === undefined ? {} : { context }) })
-    return { cluster, namespace }
-  } catch (error) {
-    if (isApiError(error)) throw new UsageError(`--kubeconfig ${error.message}`)
-    throw error
-  }
-}
-
-function podNamespace(): string | undefined {
-  const file = join(SERVICE_ACCOUNT_DIRECTORY, 'namespace')
-  return existsSync(file) ? readFileSync(file, 'utf8').trim() || undefined : undefined
 }
 
 function serveHealth(

@@ -1,11 +1,9 @@
-import { listenPolicy, type Serving, tokenFile } from '../runtime/server/index.ts'
+import { linkedTo } from '../clock.ts'
+import { keyFile, listenPolicy, type SecretSource, type Serving, tokenFiles } from '../runtime/server/index.ts'
 import { type RuntimeConfig, UsageError } from './config.ts'
 import { pathKind, readKey, requireDirectories } from './files.ts'
-import { type Loaded, load, loadManaged, printLoaded, serveBoth, serveManagement } from './host.ts'
+import { type Loaded, loadManaged, printLoaded, serveBoth, serveManagement } from './host.ts'
 import type { Io } from './io.ts'
-
-/** How long runs under way may go on when the runtime is stopped, in milliseconds. */
-const DRAIN_MS = 10_000
 
 /**
  * Runs one runtime, until it is stopped: by hand, or with a management token as an operator says. What was loaded is
@@ -14,27 +12,41 @@ const DRAIN_MS = 10_000
 export async function runtime(config: RuntimeConfig, io: Io): Promise<number> {
   const { host, authKeyFile, insecureNoAuth } = config
   checkPaths(config)
-  const key = authKeyFile === undefined ? undefined : readKey(authKeyFile)
-  const policy = listenPolicy({ host, hasKey: key !== undefined, insecureNoAuth })
+  const keys = authKeyFile === undefined ? undefined : followKeys(authKeyFile)
+  const policy = listenPolicy({ host, hasKey: keys !== undefined, insecureNoAuth })
   if (!policy.ok) throw new UsageError(policy.problem)
 
-  const stop = new AbortController()
-  const signal = AbortSignal.any([io.signal, stop.signal])
+  const stop = linkedTo(io.signal)
+  const { signal } = stop
   try {
     const serveManaged = prepareManagement(config, io, signal)
     const loaded = await loadFor(config, io, signal)
     if (io.signal.aborted) return 0
+    // From here on what was asked to stop drains first.
+    stop.release()
     printLoaded(loaded, io)
-    const auth = key === undefined ? ({ type: 'none' } as const) : ({ type: 'key', key } as const)
-    const { api, health } = await serveBoth(loaded, config, { auth, io, signal, drainMs: DRAIN_MS, dynamicApi: false })
+    const auth = keys === undefined ? ({ type: 'none' } as const) : ({ type: 'key', keys } as const)
+    const { api, health } = await serveBoth(loaded, config, {
+      auth,
+      io,
+      stop,
+      drainMs: config.drainSeconds * 1000,
+      dynamicApi: 'declared',
+    })
     io.stdout.write(`API      ${api.url}\nmetrics  ${health.url}/metrics\n`)
     const management = await serveManaged?.(loaded)
     if (management) io.stdout.write(`management  ${management.url}\n`)
     await Promise.all([loaded.session.ended, api.closed, health.closed, management?.closed])
     return 0
   } finally {
-    stop.abort()
+    stop.abort(new Error('the runtime has ended'))
   }
+}
+
+/** @throws UsageError when there is no key at the start */
+function followKeys(file: string): SecretSource {
+  const first = readKey(file)
+  return keyFile(file) ?? (() => [first])
 }
 
 function checkPaths({ bundle, definitions }: RuntimeConfig): void {
@@ -45,22 +57,25 @@ function checkPaths({ bundle, definitions }: RuntimeConfig): void {
     throw new UsageError(`--bundle ${twice.name} is given twice: give each bundle a name of its own`)
 }
 
-function loadFor({ bundle, definitions, managementTokenFile, podUid }: RuntimeConfig, io: Io, signal: AbortSignal) {
+async function loadFor(config: RuntimeConfig, io: Io, signal: AbortSignal): Promise<Loaded> {
+  const { bundle, definitions, managementTokenFile, podUid, bootSet } = config
+  const tell = (line: string) => void io.stdout.write(`${line}\n`)
   const bundles = bundle.map((each) => ({ ...each, standsIn: false }))
-  if (managementTokenFile !== undefined) return loadManaged({ bundles, podUid }, signal)
+  if (managementTokenFile.length > 0) return loadManaged({ bundles, podUid, bootSet, tell }, signal)
+  const { load } = await import('./load.ts')
   return load({ manifests: definitions === undefined ? [] : [definitions], bundles }, io, signal)
 }
 
-/** Reads the token before anything is loaded. Undefined when the management protocol is not asked for. */
+/** Reads the tokens before anything is loaded. Undefined when the management protocol is not asked for. */
 function prepareManagement(
   config: RuntimeConfig,
   io: Io,
   signal: AbortSignal,
 ): ((loaded: Loaded) => Promise<Serving>) | undefined {
   const { managementTokenFile, managementCert: cert, managementKey: key } = config
-  if (managementTokenFile === undefined) return undefined
-  const token = tokenFile(managementTokenFile)
+  if (managementTokenFile.length === 0) return undefined
+  const tokens = tokenFiles(managementTokenFile)
   const tls = cert === undefined || key === undefined ? undefined : { cert, key }
   const { managementHost: host = '127.0.0.1', managementPort: port = 7778 } = config
-  return (loaded) => serveManagement(loaded, { host, port, token, tls, io, signal })
+  return (loaded) => serveManagement(loaded, { host, port, tokens, tls, io, signal })
 }

@@ -1,8 +1,9 @@
 import { dirname } from 'node:path'
 import { directoryBundles } from '../dev/index.ts'
 import { pathKind } from './files.ts'
-import { load, printProblems } from './host.ts'
+import { printProblems } from './host.ts'
 import { type Io, plural } from './io.ts'
+import { load } from './load.ts'
 
 /**
  * Loads manifests and files as dev mode would, with no port, and prints every problem. The files beside a single

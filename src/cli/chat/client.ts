@@ -7,7 +7,14 @@ import { FailureError, UsageError } from '../config.ts'
 /** Something that answers runs. */
 export type Target = { readonly kind: RunnablePlural; readonly name: string }
 
-export type ApiAccess = { readonly url: string; readonly key: string | undefined }
+export type ApiAccess = {
+  readonly url: string
+  readonly key: string | undefined
+  /** What it is called in messages. */
+  readonly name: string
+  /** Why nothing answers just now, and what to do about it. */
+  whenSilent(): string
+}
 
 /** The parts of a stream's frames that a terminal shows. */
 const frameData = z.looseObject({
@@ -50,7 +57,7 @@ async function notServed(api: ApiAccess, id: string, name: string): Promise<stri
     guess === undefined
       ? `there ${names.length === 0 ? 'is nothing' : `are ${names.join(', ')}`}`
       : `did you mean ${guess}?`
-  return `nothing named "${id}" is served at ${api.url}: ${help}`
+  return `nothing named "${id}" is served at ${api.name}: ${help}`
 }
 
 async function namesOf(api: ApiAccess, kind: RunnablePlural): Promise<string[]> {
@@ -75,13 +82,19 @@ export async function* ask(
   const response = await call(api, `/${kind}/${encodeURIComponent(name)}/runs`, init)
   if (!response.ok || response.body === null) throw await refusal(response, api)
   const frames = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())
-  for await (const { event = 'message', data } of frames) {
-    const parsed = frameData.safeParse(JSON.parse(data))
-    if (parsed.success) yield { event, data: parsed.data }
+  try {
+    for await (const { event = 'message', data } of frames) {
+      const parsed = frameData.safeParse(JSON.parse(data))
+      if (parsed.success) yield { event, data: parsed.data }
+    }
+  } catch (error) {
+    if (signal.aborted || !(error instanceof TypeError)) throw error
+    throw new FailureError(`the connection to ${api.name} was lost in the middle of the answer`, { cause: error })
   }
 }
 
-async function call({ url, key }: ApiAccess, path: string, init: RequestInit = {}): Promise<Response> {
+async function call(api: ApiAccess, path: string, init: RequestInit = {}): Promise<Response> {
+  const { url, key } = api
   try {
     return await fetch(`${url}${path}`, {
       ...init,
@@ -89,20 +102,20 @@ async function call({ url, key }: ApiAccess, path: string, init: RequestInit = {
     })
   } catch (error) {
     if (init.signal?.aborted === true) throw error
-    throw new FailureError(connectionMessage(url, error), { cause: error })
+    throw new FailureError(connectionMessage(api, error), { cause: error })
   }
 }
 
-function connectionMessage(url: string, error: unknown): string {
+function connectionMessage(api: ApiAccess, error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
-  if (code === 'ECONNREFUSED')
-    return `nothing listens at ${url}: start it with npm start, or name another place with --url`
-  return `${url} cannot be reached: ${cause instanceof Error ? cause.message : String(error)}`
+  if (code === 'ECONNREFUSED') return `nothing listens at ${api.name}: ${api.whenSilent()}`
+  const why = cause instanceof Error ? cause.message : String(error)
+  return `${api.name} cannot be reached: ${api.whenSilent() || why}`
 }
 
-async function refusal(response: Response, { url }: ApiAccess): Promise<FailureError> {
-  if (response.status === 401) return new FailureError(`${url} wants a key: give its file with --auth-key-file`)
+async function refusal(response: Response, { name }: ApiAccess): Promise<FailureError> {
+  if (response.status === 401) return new FailureError(`${name} wants a key: give its file with --auth-key-file`)
   const body = z.looseObject({ detail: z.string() }).safeParse(await response.json().catch(() => undefined))
-  return new FailureError(`${url} answered ${response.status}${body.success ? `: ${body.data.detail}` : ''}`)
+  return new FailureError(`${name} answered ${response.status}${body.success ? `: ${body.data.detail}` : ''}`)
 }

@@ -1,0 +1,77 @@
+import type { KubeObject, ResourceType } from '../../../kube/index.ts'
+import { at, nameOf, textAt } from '../objects.ts'
+import { podsOf } from '../pods.ts'
+import { ageText } from '../text.ts'
+import { type Finding, ok, skip, warn } from './finding.ts'
+import type { Read, Reader } from './reader.ts'
+import type { Declared } from './runtimes.ts'
+
+const EVENTS: ResourceType = {
+  group: 'events.k8s.io',
+  version: 'v1',
+  plural: 'events',
+  kind: 'Event',
+  namespaced: true,
+}
+const HOUR_MS = 3_600_000
+const MOST = 10
+
+/** Warnings of the last hour about the four kinds and the pods that serve them. @param namespace absent: all */
+export async function checkEvents(
+  reader: Reader,
+  namespace: string | undefined,
+  declared: Declared,
+  now: number,
+): Promise<readonly Finding[]> {
+  const pods = new Set(
+    declared.runtimes.flatMap((runtime) => podsOf(runtime, declared.pods)).map(({ metadata }) => metadata.name),
+  )
+  return judgeEvents(await reader.list(EVENTS, { namespace }), pods, now)
+}
+
+export function judgeEvents(
+  events: Read<readonly KubeObject[]>,
+  pods: ReadonlySet<string>,
+  now: number,
+): readonly Finding[] {
+  if (events.type === 'refused') return [skip('events', events.why)]
+  const recent = events.value
+    .filter((event) => event.type === 'Warning' && now - timeOf(event) < HOUR_MS && isOurs(event, pods))
+    .sort((a, b) => timeOf(b) - timeOf(a))
+  if (recent.length === 0) return [ok('events', 'no warnings in the last hour')]
+  const shown = recent.slice(0, MOST).map((event) => describe(event, now))
+  const more = recent.length - shown.length
+  return [
+    ...shown,
+    ...(more > 0 ? [warn('events', `and ${more} more`, 'kubectl get events -A --field-selector type=Warning')] : []),
+  ]
+}
+
+const isOurs = (event: KubeObject, pods: ReadonlySet<string>): boolean => {
+  const { regarding } = event
+  if (textAt(regarding, 'apiVersion')?.startsWith('midflight.dev/')) return true
+  return textAt(regarding, 'kind') === 'Pod' && pods.has(textAt(regarding, 'name') ?? '')
+}
+
+/** When it was told last. */
+function timeOf(event: KubeObject): number {
+  const times = [
+    textAt(event, 'series', 'lastObservedTime'),
+    textAt(event, 'deprecatedLastTimestamp'),
+    textAt(event, 'eventTime'),
+    event.metadata.creationTimestamp,
+  ]
+  return Date.parse(times.find((each) => each !== undefined) ?? '')
+}
+
+function describe(event: KubeObject, now: number): Finding {
+  const { regarding } = event
+  const about = nameOf(textAt(regarding, 'kind') ?? '', textAt(regarding, 'name') ?? '')
+  const count = at(event, 'series', 'count') ?? at(event, 'deprecatedCount') ?? 1
+  const times = typeof count === 'number' && count > 1 ? `, ${count} times` : ''
+  const ago = ageText(Math.max(0, now - timeOf(event)))
+  return warn(
+    `event ${event.metadata.namespace}/${about}`,
+    `${textAt(event, 'reason')} ${ago} ago${times}: ${textAt(event, 'note') ?? ''}`,
+  )
+}

@@ -1,0 +1,201 @@
+import { crdOf, KINDS, type Kind } from '../../../api/index.ts'
+import type { KubeObject, ResourceType } from '../../../kube/index.ts'
+import { at, isRecord, KIND_NAMES, listAt, textAt } from '../objects.ts'
+import { isPodReady, podPhase, runtimeContainer } from '../pods.ts'
+import { ageText } from '../text.ts'
+import { type Finding, fail, ok, skip, warn } from './finding.ts'
+import type { Read, Reader } from './reader.ts'
+
+const CRDS: ResourceType = {
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  plural: 'customresourcedefinitions',
+  kind: 'CustomResourceDefinition',
+  namespaced: false,
+}
+const INSTALL_CRDS = 'midflight crds | kubectl apply --server-side -f -'
+
+/** Whether the four kinds are there, as this version of midflight has them. */
+export async function checkCrds(reader: Reader): Promise<readonly Finding[]> {
+  return Promise.all(
+    KIND_NAMES.map(async (kind) => judgeCrd(kind, await reader.get(CRDS, `${KINDS[kind].plural}.midflight.dev`))),
+  )
+}
+
+export function judgeCrd(kind: Kind, read: Read<KubeObject | undefined>): Finding {
+  const check = `CRD ${KINDS[kind].plural}`
+  if (read.type === 'refused') return skip(check, read.why)
+  if (read.value === undefined) return fail(check, 'is not installed', INSTALL_CRDS)
+  const established = listAt(read.value, 'status', 'conditions').find((each) => at(each, 'type') === 'Established')
+  if (at(established, 'status') !== 'True') {
+    const why = textAt(established, 'message') ?? 'the API server has not accepted it yet'
+    return fail(check, why, `kubectl describe crd ${read.value.metadata.name}`)
+  }
+  const place = differenceOf(crdOf(kind).spec, read.value.spec)
+  if (place === undefined) return ok(check, 'installed, and as this version of midflight has it')
+  return warn(check, `differs from what this version of midflight has, at ${place}`, INSTALL_CRDS)
+}
+
+/**
+ * Where what is installed differs; undefined where it does not. The API server adds fields with its defaults, but
+ * properties of a schema only come from whoever wrote it.
+ */
+export function differenceOf(wanted: unknown, there: unknown, path = 'spec'): string | undefined {
+  if (Array.isArray(wanted)) {
+    // An empty list is not kept.
+    if (wanted.length === 0 && there === undefined) return undefined
+    if (!Array.isArray(there) || there.length !== wanted.length) return path
+    return first(wanted.map((each, index) => differenceOf(each, there[index], `${path}[${index}]`)))
+  }
+  if (!isRecord(wanted)) return wanted === there ? undefined : path
+  if (!isRecord(there)) return path
+  const isClosed = path.endsWith('.properties')
+  const added = isClosed ? Object.keys(there).find((key) => !Object.hasOwn(wanted, key)) : undefined
+  if (added !== undefined) return `${path}.${added}`
+  return first(Object.entries(wanted).map(([key, value]) => differenceOf(value, there[key], `${path}.${key}`)))
+}
+
+const first = (found: readonly (string | undefined)[]): string | undefined => found.find((each) => each !== undefined)
+
+const DEPLOYMENTS: ResourceType = {
+  group: 'apps',
+  version: 'v1',
+  plural: 'deployments',
+  kind: 'Deployment',
+  namespaced: true,
+}
+const LEASES: ResourceType = {
+  group: 'coordination.k8s.io',
+  version: 'v1',
+  plural: 'leases',
+  kind: 'Lease',
+  namespaced: true,
+}
+const PODS: ResourceType = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true }
+const OPERATOR_LABELS = 'app.kubernetes.io/name=midflight,app.kubernetes.io/component=operator'
+const LEASE_PREFIX = 'midflight-operator-'
+
+/** What is known of the operator: where it is, who it is, what it runs. */
+export type OperatorFacts = {
+  readonly namespace: string | undefined
+  /** `system:serviceaccount:NAMESPACE:NAME` */
+  readonly account: string | undefined
+  readonly images: readonly string[]
+}
+
+export type OperatorCheck = { readonly findings: readonly Finding[]; readonly facts: OperatorFacts }
+
+/** The operator's Deployment, pods and Lease. @param namespace where it is; absent: anywhere */
+export async function checkOperator(
+  reader: Reader,
+  namespace: string | undefined,
+  now: number,
+): Promise<OperatorCheck> {
+  const selection = { namespace, labelSelector: OPERATOR_LABELS }
+  const [deployments, pods, leases] = await Promise.all([
+    reader.list(DEPLOYMENTS, selection),
+    reader.list(PODS, selection),
+    reader.list(LEASES, { namespace }),
+  ])
+  const held = leases.type === 'read' ? leases.value.filter(isOperatorLease) : []
+  const facts = factsOf(deployments, pods, held)
+  return {
+    facts,
+    findings: [...judgeDeployments(deployments, pods, held.length > 0), ...judgeLeases(leases, held, now)],
+  }
+}
+
+const isOperatorLease = ({ metadata }: KubeObject): boolean => metadata.name.startsWith(LEASE_PREFIX)
+
+function factsOf(
+  deployments: Read<readonly KubeObject[]>,
+  pods: Read<readonly KubeObject[]>,
+  leases: readonly KubeObject[],
+): OperatorFacts {
+  const found = pods.type === 'read' ? pods.value : []
+  const [deployment] = deployments.type === 'read' ? deployments.value : []
+  const namespace = (deployment ?? found[0] ?? leases[0])?.metadata.namespace
+  const account =
+    textAt(deployment, 'spec', 'template', 'spec', 'serviceAccountName') ??
+    textAt(found[0], 'spec', 'serviceAccountName')
+  return {
+    namespace,
+    account: account === undefined ? undefined : `system:serviceaccount:${namespace}:${account}`,
+    images: [...new Set(found.flatMap((pod) => textAt(runtimeContainer(pod), 'image') ?? []))].sort(),
+  }
+}
+
+function judgeDeployments(
+  deployments: Read<readonly KubeObject[]>,
+  pods: Read<readonly KubeObject[]>,
+  hasLease: boolean,
+): readonly Finding[] {
+  if (deployments.type === 'refused') return [skip('operator', deployments.why)]
+  if (deployments.value.length === 0) {
+    if (hasLease) return [warn('operator', 'no Deployment has its labels: it runs elsewhere, its Lease is below')]
+    return [
+      fail(
+        'operator',
+        'there is none in this cluster',
+        'helm install midflight charts/midflight --namespace midflight-system --create-namespace',
+      ),
+    ]
+  }
+  return [...deployments.value.map(judgeDeployment), ...(pods.type === 'read' ? judgeOperatorPods(pods.value) : [])]
+}
+
+function judgeDeployment({ metadata, spec, status }: KubeObject): Finding {
+  const check = `operator ${metadata.namespace}/${metadata.name}`
+  const wanted = Number(at(spec, 'replicas') ?? 1)
+  const ready = Number(at(status, 'readyReplicas') ?? 0)
+  const scale = `kubectl scale deployment ${metadata.name} -n ${metadata.namespace} --replicas=2`
+  if (wanted === 0) return fail(check, 'is scaled to 0: nothing that changes is served', scale)
+  const message = `${ready} of ${wanted} pods are Ready`
+  if (ready === wanted) return ok(check, message)
+  const look = `kubectl describe pods -n ${metadata.namespace} -l ${OPERATOR_LABELS}`
+  return ready === 0 ? fail(check, message, look) : warn(check, message, look)
+}
+
+function judgeOperatorPods(pods: readonly KubeObject[]): readonly Finding[] {
+  const images = new Set(pods.map((pod) => textAt(runtimeContainer(pod), 'image')))
+  const broken = pods.filter((pod) => !isPodReady(pod))
+  return [
+    ...broken.map(({ metadata, ...pod }) =>
+      warn(
+        'operator pod',
+        `${metadata.name} is ${podPhase({ metadata, ...pod })}`,
+        `kubectl logs ${metadata.name} -n ${metadata.namespace}`,
+      ),
+    ),
+    ...(images.size > 1 ? [warn('operator pod', `pods run different images: ${[...images].join(', ')}`)] : []),
+  ]
+}
+
+/** A holder renews every 2 s; a Lease lasts 15 s. */
+const STALE_MS = 30_000
+
+function judgeLeases(
+  leases: Read<readonly KubeObject[]>,
+  held: readonly KubeObject[],
+  now: number,
+): readonly Finding[] {
+  if (leases.type === 'refused') return [skip('lease', leases.why)]
+  if (held.length === 0)
+    return [fail('lease', 'no operator has ever been at work: there is no Lease midflight-operator-…')]
+  return held.map((lease) => judgeLease(lease, now))
+}
+
+export function judgeLease({ metadata, spec }: KubeObject, now: number): Finding {
+  const check = `lease ${metadata.namespace}/${metadata.name}`
+  const holder = textAt(spec, 'holderIdentity')
+  const logs = `kubectl logs -n ${metadata.namespace} -l ${OPERATOR_LABELS} --tail=50`
+  if (holder === undefined) return fail(check, 'nobody holds it: no operator is at work', logs)
+  const age = now - Date.parse(textAt(spec, 'renewTime') ?? '')
+  if (age <= STALE_MS) return ok(check, `${holder} is at work`)
+  const since = Number.isFinite(age) ? ageText(age) : 'an unknown time'
+  return fail(
+    check,
+    `${holder} has not renewed it for ${since} (as it is with --leader-election false): no operator is at work`,
+    logs,
+  )
+}

@@ -1,0 +1,58 @@
+import { devConfig, parseConfig, runtimeConfig } from '../config.ts'
+import { type CommandGroup, collect } from './group.ts'
+
+const PORT = 'port of the API, 0 for any (default 7777)'
+const HOST = 'address to listen on (default 127.0.0.1)'
+const METRICS_PORT = 'port of metrics and health, 0 for any (default 9464)'
+
+export const addServers: CommandGroup = (program, io, finish) => {
+  program
+    .command('dev')
+    .argument('<dir...>', 'directories with manifests, tools/ and prompts/')
+    .description('Run the agents of a directory and reload them on every save')
+    .option('--port <port>', PORT)
+    .option('--host <host>', HOST)
+    .option('--metrics-port <port>', METRICS_PORT)
+    .option('--once', 'load, say what was loaded and end: 0 when all is well, else 1')
+    .addHelpText('after', '\nExample:\n  midflight dev deploy/samples/quickstart --port 8080')
+    .action(async (directories: string[], flags: object) => {
+      const config = parseConfig(devConfig, flags, io.environment)
+      const { dev } = await import('../dev.ts')
+      finish(await dev(directories, config, io))
+    })
+  program
+    .command('runtime')
+    .description('Run one runtime: by hand, or with --management-token-file as an operator says')
+    .option('--bundle <name=dir>', 'a directory or mounted ConfigMap with tools and prompts; may be repeated', collect)
+    .option('--definitions <path>', 'a file or directory with manifests')
+    .option('--port <port>', PORT)
+    .option('--host <host>', HOST)
+    .option('--metrics-port <port>', METRICS_PORT)
+    .option(
+      '--auth-key-file <file>',
+      'file with the keys of which callers must present one, a line each, read again when it changes',
+    )
+    .option('--insecure-no-auth', 'accept every caller on an address that others can reach')
+    .option(
+      '--management-token-file <file>',
+      'serve the management protocol; callers must present the token in this file; may be repeated, any of them is accepted',
+      collect,
+    )
+    .option('--management-host <host>', 'address of the management protocol (default 127.0.0.1)')
+    .option('--management-port <port>', 'port of the management protocol, 0 for any (default 7778)')
+    .option('--management-cert <file>', 'serve it over TLS with this certificate (PEM), read again when it changes')
+    .option('--management-key <file>', 'key of that certificate (PEM)')
+    .option('--pod-uid <uid>', 'UID of the pod that this process runs in, told to the operator')
+    .option('--boot-set <dir>', 'begin with what an operator left in this directory, until one brings what is declared')
+    .option('--drain-seconds <seconds>', 'how long runs may go on when the runtime is stopped (default 10)')
+    .option('--isolation <mode>', 'where tool code runs: none (in this process)')
+    .addHelpText(
+      'after',
+      '\nExample:\n  midflight runtime --definitions agents.yaml --bundle support=./files --auth-key-file key\n  midflight runtime --management-token-file token   (an operator brings the items)\n  midflight runtime --host 0.0.0.0 --auth-key-file key --management-host 0.0.0.0 --management-token-file token   (in a pod)',
+    )
+    .action(async (flags: object) => {
+      const config = parseConfig(runtimeConfig, flags, io.environment)
+      const { runtime } = await import('../runtime.ts')
+      finish(await runtime(config, io))
+    })
+}
