@@ -4,6 +4,8 @@ export default {
   maxWorkers: 2,
   roots: ['<rootDir>/src', '<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
+  // They need a real node: npm run test:cluster.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/cluster/'],
   extensionsToTreatAsEsm: ['.ts'],
   setupFiles: ['<rootDir>/scripts/jest/realm.js'],
   transform: { '^.+\\.ts$': '<rootDir>/scripts/jest/strip-types.js' },

@@ -4,6 +4,7 @@ import { REASONS, type Reason, type StateReason } from '../src/api/index.ts'
 const STATES: Readonly<Record<StateReason, string>> = {
   Accepted: 'The spec is valid.',
   Served: 'Every pod that counts serves what is declared; of `Available`: at least one pod serves some version of it.',
+  ScaledToZero: '`spec.replicas` of the AgentRuntime is 0: nothing is to serve, and nothing does.',
   Syncing: 'Some pods have not acknowledged it yet. If it stays: `pods[]` of the AgentRuntime tells which.',
   NotServed: 'Of `Available`: no pod serves any version of it.',
 }
@@ -47,9 +48,25 @@ const TOLD: Readonly<Record<Reason, string | undefined>> = {
   PromptTooLarge: 'A prompt is too large with all its includes. Make it smaller.',
   ToolsNotAllowed: 'A ConfigMap that `bundleSelector` found holds tools. Set `allowTools`, or name it in `bundles`.',
   ModelLoadFailed: 'A model cannot be made of its settings. Correct what the message names.',
+  AddressNotAllowed:
+    'A URL names an address that may not be called. Add the host to `spec.network.allow`, or name another: link-local and metadata addresses are never called.',
   PodsNotFound: '`spec.adopt.selector` selects no pod that has an address. Start pods, or correct the labels.',
   PodsNotReady: 'There are pods, and none is Ready and has been given everything. Look at the pods.',
   PodsClaimed: 'An older AgentRuntime has every pod that this one selects. Select others, or delete one of the two.',
+  NameTaken: 'An object that the AgentRuntime needs is there already and not its own. Delete or rename it.',
+  ObjectRefused:
+    'The API server refuses an object of the AgentRuntime: a right, a quota or a policy. The message says which.',
+  PodsNotCreated: 'The cluster does not create the pods, most often because of a quota. The message says why.',
+  PodsUnschedulable: 'No node takes a pod. Correct `spec.resources` or `spec.pod`, or add nodes.',
+  ImagePullFailed: 'The image of a pod cannot be pulled. Correct `spec.image` or `spec.pod.imagePullSecrets`.',
+  PodsCrashing: 'The container of a pod ends again and again. The message says how; its log says more.',
+  AuthorityUnusable:
+    'The Secret `midflight-ca` of the operator’s namespace cannot be used. The message says why, and what to do.',
+  RolloutStuck: 'New pods do not become Ready in time; the old ones serve on. The message names one.',
+  BootSetTooLarge:
+    'What pods start from while no operator runs is over 8 MB. Make bundles smaller, or spread agents over several AgentRuntimes.',
+  BootSetNotWritten:
+    'The API server refuses the Secrets that pods start from while no operator runs. Grant the right, or raise the quota.',
   Unauthorized: 'A pod refuses the token. Bring the Secret and the `--management-token-file` of the pod together.',
   ProtocolMismatch: 'Operator and runtime speak no common version of the protocol. Update the older one.',
   FenceAhead: 'A newer operator wrote to the pod, or etcd was restored from a backup: [below](#one-writer).',

@@ -26,6 +26,7 @@ test('every metric of the documented names is there from the start, with its typ
     'midflight_run_duration_seconds histogram',
     'midflight_runs_in_flight gauge',
     'midflight_runs_total counter',
+    'midflight_sessions_interrupted_total counter',
     'midflight_snapshots_total counter',
     'midflight_tokens_total counter',
     'midflight_tool_calls_total counter',
@@ -87,6 +88,15 @@ test('a run is in flight until it has ended, and counts under its name', async (
   expect(text).toContain('midflight_runs_in_flight 0')
   expect(text).toContain('midflight_runs_total{kind="agents",name="support",status="completed"} 1')
   expect(text).toContain('midflight_run_duration_seconds_count{kind="agents"} 1')
+})
+
+test('runs that a stop has cut are counted', async () => {
+  const metrics = quiet()
+  metrics.sessionsInterrupted(2)
+  metrics.sessionsInterrupted(1)
+  expect(await series(metrics, 'midflight_sessions_interrupted_total')).toEqual([
+    'midflight_sessions_interrupted_total 3',
+  ])
 })
 
 test('names that nobody accepted share one series', async () => {

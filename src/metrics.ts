@@ -61,6 +61,8 @@ export type Metrics = {
   /** One call for each `runStarted`. */
   runEnded(run: EndedRun): void
   tokensSpent(tokens: SpentTokens): void
+  /** Runs that were cancelled because the process stopped before they ended. */
+  sessionsInterrupted(count: number): void
   /** @param tool as `bundle/name` */
   toolCalled(tool: string, result: 'ok' | 'error'): void
   /** Lets a name be a label value, and starts its counts at 0. */
@@ -161,7 +163,7 @@ function* product<A, B, C>(as: readonly A[], bs: readonly B[], cs: readonly C[])
   for (const a of as) for (const b of bs) for (const c of cs) yield [a, b, c]
 }
 
-type RunRecorders = Pick<Metrics, 'runStarted' | 'runEnded' | 'tokensSpent' | 'toolCalled'>
+type RunRecorders = Pick<Metrics, 'runStarted' | 'runEnded' | 'tokensSpent' | 'sessionsInterrupted' | 'toolCalled'>
 
 type NamedRecorders = {
   readonly recorders: RunRecorders
@@ -171,7 +173,7 @@ type NamedRecorders = {
 }
 
 function runRecorders(registry: Registry, names: AcceptedNames): NamedRecorders {
-  const { runs, duration, inFlight, tokens, tools } = runMetrics(registry)
+  const { runs, duration, inFlight, interrupted, tokens, tools } = runMetrics(registry)
   return {
     recorders: {
       runStarted: () => inFlight.inc(),
@@ -185,6 +187,7 @@ function runRecorders(registry: Registry, names: AcceptedNames): NamedRecorders 
         tokens.inc({ ...labels, direction: 'input' }, input)
         tokens.inc({ ...labels, direction: 'output' }, output)
       },
+      sessionsInterrupted: (count) => interrupted.inc(count),
       toolCalled: (tool, result) => tools.inc({ tool: names.label('tools', tool), result }),
     },
     zero: (kind, name) => {
@@ -218,6 +221,11 @@ function runMetrics(registry: Registry) {
     registers,
   })
   const inFlight = new Gauge({ name: 'midflight_runs_in_flight', help: 'Runs under way', registers })
+  const interrupted = new Counter({
+    name: 'midflight_sessions_interrupted_total',
+    help: 'Runs that were cancelled because the process stopped before they ended',
+    registers,
+  })
   const tokens = new RemovableCounter(registry, {
     name: 'midflight_tokens_total',
     help: 'Tokens that models read and wrote',
@@ -231,7 +239,7 @@ function runMetrics(registry: Registry) {
     owner: 'tool',
   })
   for (const kind of RUN_KINDS) duration.zero({ kind })
-  return { runs, duration, inFlight, tokens, tools }
+  return { runs, duration, inFlight, interrupted, tokens, tools }
 }
 
 type Labels = Readonly<Record<string, string>>

@@ -174,6 +174,15 @@ const bundleProof = async () => {
   expect((await runAgent({ tools: ['echo'] }, 'call:echo', order('late', 'files'))).content).toBe('said from late')
   expect((await runAgent({ tools: ['echo'] }, 'call:echo', order('files', 'late'))).content).toBe('said echoed')
 }
+const allowProof = async () => {
+  const inside = (allow: string[]) =>
+    settings({ models: [model(), model({ name: 'own', baseURL: 'http://10.1.2.3/v1' })], network: { allow } })
+  expect(await outcomeOf(inside([]))).toMatchObject({
+    outcome: 'rejected',
+    error: { reason: 'AddressNotAllowed', path: 'spec.models[1].baseURL' },
+  })
+  expect(await outcomeOf(inside(['10.0.0.0/8']))).toMatchObject({ outcome: 'activated' })
+}
 const timeoutProof = async () => {
   const { content } = await runAgent({ tools: ['never'] }, 'call:never', settings({ tools: { timeoutSeconds: 1 } }))
   expect(content).toContain('1 s')
@@ -226,6 +235,8 @@ const PROOFS: Record<string, () => Promise<unknown>> = {
   'AgentRuntime models[].script[].reply': scriptProof,
   'AgentRuntime bundles': bundleProof,
   'AgentRuntime bundles[].name': bundleProof,
+  'AgentRuntime network': allowProof,
+  'AgentRuntime network.allow': allowProof,
   'AgentRuntime tools': timeoutProof,
   'AgentRuntime tools.timeoutSeconds': timeoutProof,
   'AgentRuntime tools.packages': async () => {
@@ -378,6 +389,10 @@ const PROOFS: Record<string, () => Promise<unknown>> = {
 
 // Fields that the runtime never sees: what they name is resolved before, and their proofs stand where that is done.
 const ELSEWHERE: Record<string, string> = {
+  'AgentRuntime dynamicApi':
+    'src/runtime/server/routes/dynamic.test.ts › the settings turn the dynamic calls on and off from one request to the next',
+  'AgentRuntime dynamicApi.enabled':
+    'src/runtime/server/routes/dynamic.test.ts › the settings turn the dynamic calls on and off from one request to the next',
   'AgentRuntime adopt': 'test/api/operator-fields.test.ts › adopt',
   'AgentRuntime adopt.selector': 'test/api/operator-fields.test.ts › adopt.selector',
   'AgentRuntime adopt.selector.matchLabels': 'test/api/operator-fields.test.ts › adopt.selector.matchLabels',

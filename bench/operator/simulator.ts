@@ -3,8 +3,9 @@ import type { ApplyRequest } from '../../src/api/index.ts'
 import { createLog } from '../../src/log.ts'
 import { loadBundle } from '../../src/runtime/files/index.ts'
 import { loadModel } from '../../src/runtime/models/index.ts'
+import { createNetworks } from '../../src/runtime/network/index.ts'
 import { type Management, Registry } from '../../src/runtime/registry/index.ts'
-import { createManagementApp, serve, tokenFile } from '../../src/runtime/server/index.ts'
+import { createManagementApp, serve, tokenFiles } from '../../src/runtime/server/index.ts'
 import { createInThreadHost } from '../../src/runtime/tools/index.ts'
 import { podAddress } from '../lib/cluster/runtime-pod.ts'
 import type { PodWork } from './simulation.ts'
@@ -18,6 +19,7 @@ const [token = '', controlPort = ''] = process.argv.slice(5)
 
 const { signal } = new AbortController()
 const host = createInThreadHost()
+const networkOf = createNetworks({ loopback: true })
 const log = createLog({ level: 'error', format: 'json', destination: process.stderr })
 
 /** What was asked of one registry since the last reset. */
@@ -75,11 +77,11 @@ function counted(simulated: Simulated): Management {
 
 async function simulate(pod: number): Promise<Simulated> {
   const registry = new Registry({
-    loadModel,
+    loadModel: (spec, apiKey, network) => loadModel(spec, apiKey, networkOf(network)),
     loadBundle: (files, packages) => loadBundle(files, host, { packages, timeoutMs: 10_000 }),
   })
   const simulated: Simulated = { pod, registry, counter: new Counter() }
-  const app = createManagementApp({ management: counted(simulated), token: tokenFile(token), log, signal })
+  const app = createManagementApp({ management: counted(simulated), tokens: tokenFiles([token]), log, signal })
   await serve({ app, host: podAddress(pod), port, signal })
   setInterval(() => void registry.tick(), 1_000)
   return simulated

@@ -29,6 +29,7 @@ export default {
 /** Part of an AgentRuntime's spec: one model answers from a script, the other says which model it was asked for. */
 export const runtimeSpec = (modelUrl: string, token: string) => ({
   bundles: [{ name: 'files', configMap: CONFIG_MAP }],
+  network: { allow: ['127.0.0.1'] },
   models: [
     {
       name: 'default',

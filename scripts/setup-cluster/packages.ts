@@ -14,6 +14,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   conntrack: 'conntrack',
   nftables: 'nft',
   iproute2: 'ip',
+  procps: 'sysctl',
   openssl: 'openssl',
   gcc: 'gcc',
   'libc6-dev': '/usr/include/stdlib.h',

@@ -21,6 +21,15 @@ describe('the command line', () => {
     [['dev', QUICKSTART, '--host', '0.0.0.0'], '--host 0.0.0.0 is reachable from other machines'],
     [['runtime', '--host', '0.0.0.0'], '--auth-key-file'],
     [['runtime', '--isolation', 'process'], 'write --isolation none'],
+    [['chat', 'x', '--url', 'http://x', '-n', 'team'], '--url and --namespace cannot go together'],
+    [['status', '-A', '-n', 'team'], '--namespace and --all-namespaces cannot go together'],
+    [['status', '--watch', '--wait'], '--watch and --wait cannot go together'],
+    [['status', 'agents', 'pods/x'], '"pods/x" must be KIND or KIND/NAME'],
+    [['status', '--timeout', '60'], '--timeout must be a duration such as 60s or 5m'],
+    [['status', '-o', 'yaml'], '--output must be one of table, json'],
+    [['get', 'nothing'], 'with KIND one of agentruntime, agent, team, workflow, pods, bundles, models, tools'],
+    [['doctor', '-n', 'Team'], '--namespace must be the name of a namespace'],
+    [['doctor'], '--kubeconfig is missing'],
   ])(
     '%j is refused with the fix, exit 2',
     async (args, message) => {
@@ -36,6 +45,17 @@ describe('the command line', () => {
     expect(stderr).toContain('start it with npm start')
     expect(code).toBe(1)
   })
+
+  test.each(['status', 'get', 'doctor'])(
+    '%s --help says what it shows and has examples',
+    async (command) => {
+      const { code, stdout } = await runHere([command, '--help'])
+      expect(stdout).toContain(`Examples:\n  midflight ${command}`)
+      expect(stdout).toContain('--kubeconfig <file>')
+      expect(code).toBe(0)
+    },
+    TIMEOUT,
+  )
 
   test.each(['dev', 'runtime', 'chat', 'validate', 'crds', 'conformance'])(
     '%s --help has an example',

@@ -29,6 +29,8 @@ describe('a command’s configuration', () => {
     [{ port: '70000' }, {}, '--port must be at most 65535'],
     [{}, { MIDFLIGHT_METRICS_PORT: '1.5' }, 'MIDFLIGHT_METRICS_PORT must be a whole number'],
     [{ bundle: ['Nope'] }, {}, '--bundle "Nope" must be NAME=DIR'],
+    [{ drainSeconds: '-1' }, {}, '--drain-seconds must be a whole number of seconds from 0 to 3600'],
+    [{ drainSeconds: 'soon' }, {}, '--drain-seconds must be a whole number of seconds'],
     [{ isolation: 'process' }, {}, '--isolation is not there yet but for "none"'],
     [{}, { MIDFLIGHT_INSECURE_NO_AUTH: 'maybe' }, 'MIDFLIGHT_INSECURE_NO_AUTH'],
   ])('%j with %j is refused by name', (flags, environment, message) => {

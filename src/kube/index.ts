@@ -52,6 +52,7 @@ export {
 } from './store.ts'
 export { timestamp } from './time.ts'
 export { type ClusterConfig, inClusterConfig, kubeconfigConfig, SERVICE_ACCOUNT_DIRECTORY } from './transport/config.ts'
+export { createPortForwarder, type PodPort, type PortForwarder } from './transport/port-forward.ts'
 export { createTransport, type Transport } from './transport/transport.ts'
 export {
   ApiError,

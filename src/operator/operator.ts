@@ -40,7 +40,7 @@ import { type OperatorMetrics, operatorMetrics, podCallMetrics, UNIT_PREFIX } fr
 import { connectPod, createStateInterner } from './pods/index.ts'
 import type { Installation } from './runtimes/index.ts'
 import { counted, createEventParser, createHttpTarget, createTurns } from './target/index.ts'
-import { createTrust } from './trust/index.ts'
+import { createTrust, LIFETIMES, type Lifetimes } from './trust/index.ts'
 import { Units } from './units.ts'
 import { type ChildWatches, watchChildren } from './world/children.ts'
 import { watchPods } from './world/pod-watches.ts'
@@ -65,6 +65,8 @@ export type OperatorOptions = {
   readonly installation: Omit<Installation, 'namespace'>
   /** Of the election; {@link LEASE_TIMINGS} when absent. */
   readonly leaseTimings?: LeaseTimings
+  /** Of certificates and tokens; {@link LIFETIMES} when absent. */
+  readonly lifetimes?: Lifetimes
 }
 
 /** How far an operator has come. `standby`: its caches are warm, another one leads. */
@@ -287,14 +289,14 @@ class OperatorProcess {
   }
 
   #startDeployments({ client, record }: Writing, dependents: Dependents, signal: AbortSignal): Deployments {
-    const { clock, log, installation, leaseNamespace: namespace } = this.#options
+    const { clock, log, installation, leaseNamespace: namespace, lifetimes = LIFETIMES } = this.#options
     const onTrust = (runtime: ObjectName): void => {
       deployments.wake(runtime)
       this.#units?.wake(runtime)
     }
     const deployments = new Deployments({
       ...{ client, record, clock, queue: this.#deploymentQueue, ...this.#warm },
-      trust: createTrust({ client, dependents, namespace, clock, log, onChange: onTrust }, signal),
+      trust: createTrust({ client, dependents, namespace, clock, log, lifetimes, onChange: onTrust }, signal),
       installation: { ...installation, namespace },
       onChange: (runtime) => this.#units?.wake(runtime),
       statesOf: (runtime) => this.#units?.statesOf(runtime) ?? [],

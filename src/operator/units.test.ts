@@ -24,6 +24,8 @@ class Scene {
   readonly dependents = new FakeDependents()
   readonly units: Units
   readonly pods = new Map<string, FakePod>()
+  /** What else the metadata of a pod holds. */
+  readonly podMetadata = new Map<string, object>()
   /** Names of pods that each AgentRuntime selects. */
   readonly #selected = new Map<string, readonly string[]>()
   readonly #runtimes = new Map<string, KubeObject>()
@@ -90,6 +92,18 @@ class Scene {
     const adopt = { selector: { matchLabels: { for: name } }, tokenSecretRef: TOKEN_REF }
     const creationTimestamp = `2026-01-01T00:00:0${created}Z`
     this.#runtimes.set(name, this.#put('AgentRuntime', name, { adopt, models: MODELS }, { creationTimestamp }))
+    this.units.follow()
+  }
+
+  /** One whose pods the operator runs, as `main-runtime-1-a`. */
+  managed(name: string, pods: readonly string[], spec: object = {}): void {
+    for (const pod of pods) {
+      if (!this.pods.has(pod)) this.pods.set(pod, new FakePod(pod))
+      const replicaSet = { kind: 'ReplicaSet', name: pod.slice(0, pod.lastIndexOf('-')), controller: true }
+      this.podMetadata.set(pod, { labels: { 'pod-template-hash': '1' }, ownerReferences: [replicaSet] })
+    }
+    this.#selected.set(name, pods)
+    this.#runtimes.set(name, this.#put('AgentRuntime', name, { models: MODELS, ...spec }))
     this.units.follow()
   }
 
@@ -182,9 +196,14 @@ class Scene {
     return object
   }
 
+  #objectOf(name: string): KubeObject {
+    const { object } = this.pod(name)
+    return { ...object, metadata: { ...object.metadata, ...this.podMetadata.get(name) } }
+  }
+
   #podsOf(key: string): KubeObject[] {
     for (const [name, pods] of this.#selected)
-      if (keyOfName({ namespace: NAMESPACE, name }) === key) return pods.map((pod) => this.pod(pod).object)
+      if (keyOfName({ namespace: NAMESPACE, name }) === key) return pods.map((pod) => this.#objectOf(pod))
     return []
   }
 }
@@ -247,6 +266,72 @@ describe('an AgentRuntime', () => {
     expect(scene.units.isAware(NAMESPACE)).toBe(false)
     await scene.quiet()
     expect([scene.units.isAware(NAMESPACE), scene.units.isAware('other')]).toEqual([true, true])
+  })
+})
+
+describe('an AgentRuntime whose pods the operator runs', () => {
+  const view = (scene: Scene) => scene.units.managed({ namespace: NAMESPACE, name: 'main' })
+
+  test('is found them by its label, and gives them what is declared', async () => {
+    const scene = new Scene()
+    scene.managed('main', ['main-runtime-1-a'])
+    scene.agent('a', 'main')
+    await scene.quiet()
+    expect(scene.serving()).toEqual({ 'main-runtime-1-a': 'a' })
+    expect([...scene.selections.values()].map(({ matchLabels }) => matchLabels)).toEqual([
+      { 'midflight.dev/runtime': 'main' },
+    ])
+    expect(view(scene)).toMatchObject({ replicas: 1, problems: [], selector: 'midflight.dev/runtime=main' })
+  })
+
+  test('has no pod that only has its label, and tells one that is on its way out nothing any more', async () => {
+    const scene = new Scene()
+    scene.managed('main', ['main-runtime-1-a', 'main-runtime-1-b', 'stranger-runtime-1-c'])
+    scene.agent('a', 'main')
+    scene.podMetadata.set('main-runtime-1-b', {
+      ...scene.podMetadata.get('main-runtime-1-b'),
+      deletionTimestamp: '2026-01-01T00:00:00Z',
+    })
+    await scene.quiet()
+    expect(scene.serving()).toEqual({ 'main-runtime-1-a': 'a', 'main-runtime-1-b': '', 'stranger-runtime-1-c': '' })
+    expect([...(view(scene)?.pods.keys() ?? [])]).toEqual(['main-runtime-1-a'])
+  })
+
+  test('keeps its pods from an older one that selects them', async () => {
+    const scene = new Scene()
+    scene.runtime('old', ['main-runtime-1-a'])
+    scene.managed('main', ['main-runtime-1-a'])
+    scene.agent('a', 'main')
+    await scene.quiet()
+    expect(scene.serving()).toEqual({ 'main-runtime-1-a': 'a' })
+    expect(scene.of('old')?.view.claimedPods).toEqual(['main-runtime-1-a'])
+  })
+
+  test('has everything of it looked at again when something else is to be said of it, and only then', async () => {
+    const scene = new Scene()
+    scene.managed('main', ['main-runtime-1-a'])
+    scene.agent('a', 'main')
+    await scene.pass(2_000)
+    await scene.touched()
+    scene.units.wake({ namespace: NAMESPACE, name: 'main' })
+    await scene.quiet()
+    expect(await scene.touched()).toEqual([])
+    scene.problems = [{ reason: 'NameTaken', message: 'taken' }]
+    scene.units.wake({ namespace: NAMESPACE, name: 'main' })
+    await scene.pass(500)
+    expect(await scene.touched()).toEqual(['a', 'main'])
+    expect(view(scene)?.problems).toEqual(scene.problems)
+  })
+
+  test('that takes running pods from now on is told of as such', async () => {
+    const scene = new Scene()
+    scene.managed('main', [])
+    await scene.quiet()
+    scene.runtime('main', ['p'])
+    scene.agent('a', 'main')
+    await scene.pass(2_000)
+    expect(view(scene)).toBeUndefined()
+    expect(scene.serving()).toEqual({ p: 'a' })
   })
 })
 

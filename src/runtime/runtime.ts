@@ -1,6 +1,7 @@
 import type { Metrics } from '../metrics.ts'
 import { loadBundle } from './files/index.ts'
 import { loadModel } from './models/index.ts'
+import { createNetworks } from './network/index.ts'
 import { refreshGauges, registryObserver, runObserver } from './observe.ts'
 import { Registry } from './registry/index.ts'
 import { createRuns, type Runs } from './run/index.ts'
@@ -14,6 +15,8 @@ export type RuntimeOptions = {
   readonly mounts?: readonly string[]
   /** UID of the pod that this process runs in. */
   readonly podUid?: string | undefined
+  /** Whether URLs of resources may name loopback without being allowed to. */
+  readonly loopback?: boolean
 }
 
 /** One runtime process: what it serves and what runs on it. */
@@ -34,11 +37,13 @@ const TICK_MS = 1_000
  * Puts a runtime together: registry, tool host, models, sessions in memory, runs. Nothing listens yet.
  * @param signal ends the runtime's own timer
  */
-export function createRuntime({ host, metrics, mounts = [], podUid }: RuntimeOptions, signal: AbortSignal): Runtime {
+export function createRuntime(options: RuntimeOptions, signal: AbortSignal): Runtime {
+  const { host, metrics, mounts = [], podUid, loopback = false } = options
+  const networkOf = createNetworks({ loopback })
   const registry = new Registry({
     mounts,
     podUid,
-    loadModel,
+    loadModel: (spec, apiKey, network) => loadModel(spec, apiKey, networkOf(network)),
     loadBundle: (files, packages) => loadBundle(files, host, { packages, timeoutMs: BUNDLE_LOAD_MS }),
     observer: registryObserver(metrics),
   })

@@ -97,6 +97,12 @@ describeCluster('the chart', () => {
     await cluster().kubectl(['apply', '--server-side', '--dry-run=server', '-f', '-'], rendered)
   })
 
+  test('is deploy/install.yaml too, which an API server takes as it stands', async () => {
+    const file = join(CHART, '../../deploy/install.yaml')
+    await cluster().kubectl(['apply', '--server-side', '--dry-run=server', '-f', file])
+    await cluster().kubectl(['apply', '--dry-run=server', '-f', file])
+  })
+
   test.each(WRONG_VALUES)('refuses %s', async (_, values, message) => {
     await expect(template(values)).rejects.toThrow(message)
   })

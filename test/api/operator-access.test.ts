@@ -34,7 +34,12 @@ describeCluster('access to what an AgentRuntime names', () => {
       })
       scene = await openScene(cluster(), {
         namespace: 'keys',
-        adopt: { spec: { models: [SCRIPTED, keyed('real', 'first'), keyed('keyless', 'second')] } },
+        adopt: {
+          spec: {
+            models: [SCRIPTED, keyed('real', 'first'), keyed('keyless', 'second')],
+            network: { allow: ['127.0.0.1'] },
+          },
+        },
       })
       await scene.secret('llm', { first: 'canary-key-one' })
       await scene.declare('Agent', 'real', { instructions: 'x', model: 'real' })

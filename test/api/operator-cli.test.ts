@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { afterEach, beforeAll, expect, test } from '@jest/globals'
 import { type Cli, startCli } from '../../src/cli/cli.fixture.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
+import { installedEverywhere, installedRights, SYSTEM } from './support/install.ts'
 import { resource } from './support/operator.ts'
 
-const SYSTEM = 'midflight-system'
 const ACCOUNT = `system:serviceaccount:${SYSTEM}:midflight-operator`
 const file = (path: string) => readFile(join(import.meta.dirname, '../..', path), 'utf8')
 
@@ -20,8 +20,8 @@ describeCluster('midflight operator on a real API server', () => {
   const running: Cli[] = []
 
   beforeAll(async () => {
-    for (const name of ['rbac.yaml', 'all-namespaces.yaml'])
-      await cluster().kubectl(['apply', '-f', '-'], await file(`deploy/operator/${name}`))
+    for (const rights of [await installedRights(), await installedEverywhere()])
+      await cluster().kubectl(['apply', '-f', '-'], rights)
     await cluster().serviceAccountToken(SYSTEM, 'midflight-operator')
   })
   afterEach(async () => {

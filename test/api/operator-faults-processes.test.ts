@@ -37,7 +37,8 @@ describeCluster('processes of midflight runtime', () => {
     model = await startTellingModel()
     directory = await mkdtemp(join(tmpdir(), 'midflight-processes-'))
     runtimes = await startRuntimeProcesses(3, directory)
-    await adopt(cluster(), NAMESPACE, runtimes, { spec: { models: [modelSpec('first')], bundles: BUNDLES } })
+    const network = { allow: ['127.0.0.1'] }
+    await adopt(cluster(), NAMESPACE, runtimes, { spec: { models: [modelSpec('first')], bundles: BUNDLES, network } })
   })
   afterAll(async () => {
     await operator?.stop()

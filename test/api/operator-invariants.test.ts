@@ -143,7 +143,7 @@ describeCluster('the operator keeps', () => {
     const dead = { name: 'dead', provider: 'openai-compatible', model: 'x', baseURL: 'http://127.0.0.1:9/v1' }
     const bundles = [...settings().bundles, { name: 'broken', configMap: 'broken' }]
     await scene.files('broken', { 'broken.tool.ts': 'export default {' })
-    await declareRuntime({ models: [WEATHER_MODEL, dead], bundles })
+    await declareRuntime({ models: [WEATHER_MODEL, dead], bundles, network: { allow: ['127.0.0.1'] } })
     await scene.declare('Agent', 'lost', { tools: ['nowhere'] })
     await scene.declare('Agent', 'mute', { model: 'dead', limits: { timeoutSeconds: 2 } })
     await scene.declare('Team', 'cyclic', { members: [{ team: 'cyclic' }] })

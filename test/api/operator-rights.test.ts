@@ -1,15 +1,12 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { RIGHTS } from '../../src/operator/index.ts'
 import { type Cluster, describeCluster, until, useCluster } from './harness/index.ts'
+import { installedEverywhere, installedRights, OPERATOR_ROLE, SYSTEM } from './support/install.ts'
 import { adopt, read, resource, startTestOperator, type TestOperatorOptions, told } from './support/operator.ts'
 import { ask, type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
 import { createSkippingClock } from './support/skipping-clock.ts'
 
-const SYSTEM = 'midflight-system'
 const ACCOUNT = `system:serviceaccount:${SYSTEM}:midflight-operator`
-const rbacFile = (name: string) => readFile(join(import.meta.dirname, '../../deploy/operator', name), 'utf8')
 
 const files = (tool: string) => ({
   'echo.tool.ts': `export default { description: 'x', parameters: { type: 'object', properties: {} }, execute: () => ${tool} }`,
@@ -103,7 +100,7 @@ describeCluster('the rights of the operator', () => {
 
   beforeAll(async () => {
     await cluster().installCrds()
-    await cluster().kubectl(['apply', '-f', '-'], await rbacFile('rbac.yaml'))
+    await cluster().kubectl(['apply', '-f', '-'], await installedRights())
     await cluster().serviceAccountToken(SYSTEM, 'midflight-operator')
     runtimes = await startPodRuntimes({ count: 2 })
   })
@@ -145,14 +142,14 @@ describeCluster('the rights of the operator', () => {
     const namespaces = ['team-a', 'team-b']
     for (const namespace of namespaces) {
       await cluster().makeNamespace(namespace)
-      const subject = ['--clusterrole=midflight-operator', `--serviceaccount=${SYSTEM}:midflight-operator`]
+      const subject = [`--clusterrole=${OPERATOR_ROLE}`, `--serviceaccount=${SYSTEM}:midflight-operator`]
       await cluster().kubectl(['create', 'rolebinding', 'midflight-operator', '-n', namespace, ...subject])
     }
     expect(await runEverything(namespaces, namespaces)).toEqual(NOTHING)
   })
 
   test('in all namespaces, by a ClusterRoleBinding, suffice and are all used', async () => {
-    await cluster().kubectl(['apply', '-f', '-'], await rbacFile('all-namespaces.yaml'))
+    await cluster().kubectl(['apply', '-f', '-'], await installedEverywhere())
     expect(await runEverything(['team-c', 'team-d'], [])).toEqual(NOTHING)
   })
 

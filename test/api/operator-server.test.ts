@@ -1,17 +1,14 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import type { KubeObject } from '../../src/kube/types.ts'
 import { describeCluster, type FaultProxy, startFaultProxy, until, useCluster } from './harness/index.ts'
+import { installedEverywhere, installedRights, SYSTEM } from './support/install.ts'
 import { adopt, read, resource, startTestOperator, type TestOperator, told } from './support/operator.ts'
 import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
 import { createSkippingClock } from './support/skipping-clock.ts'
 
-const SYSTEM = 'midflight-system'
 const ACCOUNT = `system:serviceaccount:${SYSTEM}:midflight-operator`
 const AGENTS = '/apis/midflight.dev/v1alpha1/namespaces/demo/agents'
 const LONG_MS = 50_000
-const deployed = (name: string) => readFile(join(import.meta.dirname, '../../deploy/operator', name), 'utf8')
 
 describeCluster('an operator whose API server', () => {
   const cluster = useCluster()
@@ -22,7 +19,8 @@ describeCluster('an operator whose API server', () => {
 
   beforeAll(async () => {
     await cluster().installCrds()
-    for (const file of ['rbac.yaml', 'all-namespaces.yaml']) await cluster().apply(await deployed(file))
+    await cluster().apply(await installedRights())
+    await cluster().apply(await installedEverywhere())
     await cluster().serviceAccountToken(SYSTEM, 'midflight-operator')
     runtimes = await startPodRuntimes({ count: 2 })
     await adopt(cluster(), 'demo', runtimes)

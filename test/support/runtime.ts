@@ -33,13 +33,13 @@ export async function startRuntime({ key, port = 0 }: { key?: string; port?: num
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
   const metrics = createMetrics({ process: false })
-  const runtime = createRuntime({ host: createInThreadHost(), metrics }, signal)
+  const runtime = createRuntime({ host: createInThreadHost(), metrics, loopback: true }, signal)
   const { registry, runs } = runtime
   const app = createApp({
     snapshots: registry,
     runs,
     dynamic: registry,
-    auth: key === undefined ? { type: 'none' } : { type: 'key', key },
+    auth: key === undefined ? { type: 'none' } : { type: 'key', keys: () => [key] },
     info: { name: 'test', version: '0', osId: 'test' },
     log,
   })

@@ -12,7 +12,11 @@ const pod = (name: string, more: { ready?: boolean; status?: object; metadata?: 
     kind: 'Pod',
     metadata: { name, namespace: 'team', uid: `uid-${name}`, ...more.metadata },
     spec: more.spec ?? { containers: [{ name: 'runtime' }] },
-    status: { phase: 'Running', conditions: [{ type: 'Ready', status: more.ready === false ? 'False' : 'True' }], ...more.status },
+    status: {
+      phase: 'Running',
+      conditions: [{ type: 'Ready', status: more.ready === false ? 'False' : 'True' }],
+      ...more.status,
+    },
   }) as KubeObject
 
 const told = (name: string, complete: boolean): PodStatus => ({ name, ready: true, complete, link: 'Reachable' })
@@ -46,7 +50,10 @@ describe('the pod that is talked to', () => {
   })
 
   test('is called on its port http, else on 7777', () => {
-    const ports = [{ name: 'management', containerPort: 1 }, { name: 'http', containerPort: 8080 }]
+    const ports = [
+      { name: 'management', containerPort: 1 },
+      { name: 'http', containerPort: 8080 },
+    ]
     expect(apiPortOf(pod('a', { spec: { containers: [{ name: 'x' }, { name: 'runtime', ports }] } }))).toBe(8080)
     expect(apiPortOf(pod('a'))).toBe(7777)
   })
@@ -54,7 +61,12 @@ describe('the pod that is talked to', () => {
 
 describe('pods of an AgentRuntime', () => {
   const runtime = (spec: object) =>
-    ({ apiVersion: 'midflight.dev/v1alpha1', kind: 'AgentRuntime', metadata: { name: 'default', namespace: 'team' }, spec }) as KubeObject
+    ({
+      apiVersion: 'midflight.dev/v1alpha1',
+      kind: 'AgentRuntime',
+      metadata: { name: 'default', namespace: 'team' },
+      spec,
+    }) as KubeObject
   const labels = { 'midflight.dev/runtime': 'default', 'pod-template-hash': 'abc' }
   const owner = (name: string) => ({ ownerReferences: [{ kind: 'ReplicaSet', name, uid: 'u', controller: true }] })
 

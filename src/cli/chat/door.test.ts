@@ -29,7 +29,8 @@ class Pods {
   readonly forward: PortForwarder = async (stream, target) => {
     this.asked.push(target)
     const server = this.#servers.get(target.pod)
-    if (server === undefined) throw new ApiError({ code: 404, reason: 'NotFound', message: `pod ${target.pod} is not there` })
+    if (server === undefined)
+      throw new ApiError({ code: 404, reason: 'NotFound', message: `pod ${target.pod} is not there` })
     const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
     stream.pipe(socket).pipe(stream)
     stream.once('close', () => socket.destroy())

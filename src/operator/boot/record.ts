@@ -37,7 +37,7 @@ const WRITE_MS = 60_000
 /** How long the set before stays, in milliseconds: who reads slot by slot must not find neither of the two. */
 const GRACE_MS = 2_000
 const READ_BACKOFF = { baseMs: 250, maxMs: 30_000, jitter: 0.2 }
-const WRITE_BACKOFF = { baseMs: WRITE_PAUSE_MS, maxMs: 300_000, jitter: 0.2 }
+const WRITE_BACKOFF = { baseMs: WRITE_PAUSE_MS, maxMs: 60_000, jitter: 0.2 }
 
 type State =
   | { readonly type: 'reading' }
@@ -172,9 +172,8 @@ export class BootRecord {
     const contents = this.#contents()
     const by = owner()
     if (contents === undefined || by === undefined) return false
-    const startedAt = clock.monotonic()
     const isWritten = await this.#slots.bring(contents, by, signal)
-    this.#notBefore = startedAt + WRITE_PAUSE_MS
+    this.#notBefore = clock.monotonic() + WRITE_PAUSE_MS
     this.#failures = 0
     this.#setProblem(undefined)
     return isWritten

@@ -48,6 +48,14 @@ describe('a pod', () => {
       { a: 'p | ', b: ' | p' },
     ],
     [
+      'that is run for one is its own, however old the others are',
+      claimed(select(runtime('a', { created: 1 }), 'p'), {
+        ...select(runtime('b', { created: 2 }), 'p'),
+        isManaged: true,
+      }),
+      { a: ' | p', b: 'p | ' },
+    ],
+    [
       'is not the older one’s while that is being deleted',
       claimed(
         select(runtime('a', { created: 1, isLeaving: true }), 'p', 'q'),

@@ -2,6 +2,7 @@ import {
   type ApplyRequest,
   type ApplyResponse,
   type BundleState,
+  type Credentials,
   hashText,
   type ItemId,
   type ItemState,
@@ -20,6 +21,7 @@ export class FakeRuntime implements RuntimeTarget {
   fence = 0
   claimedBy: string | undefined
   complete = false
+  credentials: Credentials | undefined
   /** Calls of each method so far. */
   readonly calls = { state: 0, apply: 0, events: 0 }
   /** Awaited before each answer; throws what the answer fails with. */
@@ -116,6 +118,7 @@ export class FakeRuntime implements RuntimeTarget {
       pins: this.#pins,
       tools: [],
       stats: {},
+      credentials: this.credentials,
     })
   }
 

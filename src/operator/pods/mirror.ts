@@ -114,10 +114,14 @@ export class Mirror implements PodState {
   takeRest(state: RuntimeState): Difference {
     const secrets = new Map(Object.entries(state.secrets))
     const pins = new Map(Object.entries(state.pins))
-    const isSame = isDeepStrictEqual(state.credentials, this.#credentials)
-    this.#credentials = state.credentials
-    const { rest } = this.#setRest({ ...state, claimedBy: state.claimedBy, secrets, pins })
-    return { ...NOTHING, rest: rest || !isSame }
+    return this.#setRest({ ...state, claimedBy: state.claimedBy, secrets, pins })
+  }
+
+  /** Becomes what a state of this process says of its credentials, on which neither events nor calls have a bearing. */
+  takeCredentials({ credentials }: RuntimeState): Difference {
+    const isSame = isDeepStrictEqual(credentials, this.#credentials)
+    this.#credentials = credentials
+    return { ...NOTHING, rest: !isSame }
   }
 
   /** Takes in what a call did and events do not tell. Assumes that the call was answered by this process. */

@@ -117,6 +117,22 @@ describe('reading and following', () => {
     await rig.end()
   })
 
+  test('tells what the pod accepts as soon as a state says it, also while it is called all the time', async () => {
+    const runtime = new FakeRuntime()
+    const rig = await following(runtime)
+    // Each state tells of before or after some call, so that nothing else of it can be compared.
+    runtime.after = async (method) => {
+      if (method === 'state') runtime.item('agents/a', serving(`${runtime.calls.state}`))
+    }
+    runtime.credentials = { tokenIds: ['0123456789abcdef'] }
+    rig.changes.length = 0
+    rig.pod.refresh()
+    await until(() => rig.pod.state?.credentials !== undefined)
+    expect(rig.pod.state?.credentials).toEqual({ tokenIds: ['0123456789abcdef'] })
+    expect(rig.changes).toContainEqual({ items: new Set(), bundles: false, link: false, restarted: false })
+    await rig.end()
+  })
+
   test('loses nothing that happens between the state and the first event', async () => {
     const runtime = new FakeRuntime()
     runtime.after = () => {

@@ -263,7 +263,9 @@ class Connection implements PodConnection {
     }
     const look = await take(state)
     const mirror = this.#mirror
-    if (mirror === undefined || mirror.bootId !== state.bootId || mirror.seq !== seqOf(state)) return look
+    if (mirror === undefined || mirror.bootId !== state.bootId) return look
+    this.#tellDifference(mirror.takeCredentials(state))
+    if (mirror.seq !== seqOf(state)) return look
     // It may tell of before or after a call, whose own answer told it already.
     if (isOverlapped()) return look === 'lost' ? look : 'again'
     this.#tellDifference(mirror.takeRest(state))

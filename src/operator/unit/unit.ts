@@ -228,7 +228,7 @@ export class RuntimeUnit {
         const input = bundles.get(name)
         return input?.type === 'files' ? [[name, input.push.hash] as const] : []
       })
-      return placement.contents(this.#hasPassed, new Map(mounted))
+      return placement.contents(this.#hasPassed, this.#isServed, new Map(mounted))
     })
   }
 

@@ -105,6 +105,13 @@ describe('a name', () => {
     expect(await callOf(`http://llm.example:${port}/v1`, network)).toBe('hello')
   })
 
+  test('is checked before a connection by TLS as well', async () => {
+    const network = createNetwork(strict, resolving(['fd00:ec2::254']))
+    expect(await callOf('https://llm.example/v1', network)).toMatch(
+      /leads to fd00:ec2::254, an address that is never called/,
+    )
+  })
+
   test('of the system is asked for where no resolver is given', async () => {
     const port = await listen(answering)
     const refused = await callOf(`http://localhost:${port}/v1`, createNetwork(strict))

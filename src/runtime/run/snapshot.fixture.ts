@@ -10,6 +10,7 @@ import {
 import { type Clock, systemClock } from '../../clock.ts'
 import type { LoadedBundle } from '../files/loaded.ts'
 import { type CallPolicy, loadModel } from '../models/index.ts'
+import { openNetwork } from '../network/network.fixture.ts'
 import type { Pinned, SnapshotSource } from '../registry/port.ts'
 import type { ActiveItem, LoadedModel, ServedTool, Snapshot } from '../registry/snapshot.ts'
 import type { ToolCallContext, ToolSet } from '../tools/port.ts'
@@ -141,7 +142,7 @@ export function makeSource(first: Snapshot): SnapshotSource & { swap(next: Snaps
 
 /** A model that answers from a script. */
 export const scripted = (name: string, script: NonNullable<ModelSpec['script']>): Promise<LoadedModel> =>
-  loadModel({ name, provider: 'scripted', parameters: {}, script }, undefined)
+  loadModel({ name, provider: 'scripted', parameters: {}, script }, undefined, openNetwork)
 
 export type ContextInput = {
   readonly snapshot: Snapshot

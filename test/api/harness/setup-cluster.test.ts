@@ -114,6 +114,14 @@ describe('npm run setup:cluster', () => {
     expect(output).toContain('Install Go 1.24 or newer (https://go.dev/doc/install)')
   })
 
+  test('says in one line why a node cannot be set up, and builds all the same', async () => {
+    await makeGo()
+    const { code, output } = await run([...SETUP, '--node'], { PATH: join(folder, 'bin') })
+    expect(code).toBe(1)
+    expect(output).toMatch(/^setup:cluster: a node needs (root|Linux|containerd, .*no apt-get)[^\n]*$/m)
+    expect(await readdir(cache())).toEqual([expect.stringMatching(/^cluster-/)])
+  })
+
   test('explains itself', async () => {
     const { code, output } = await run([...SETUP, '--help'])
     expect(code).toBe(0)

@@ -3,7 +3,7 @@ import { Registry } from 'prom-client'
 import { type Clock, systemClock } from '../../../src/clock.ts'
 import { type ClusterConfig, kubeconfigConfig, LEASE_TIMINGS, type LeaseTimings } from '../../../src/kube/index.ts'
 import { createLog } from '../../../src/log.ts'
-import { type OperatorOutcome, startOperator } from '../../../src/operator/index.ts'
+import { type OperatorOptions, type OperatorOutcome, startOperator } from '../../../src/operator/index.ts'
 import type { Cluster } from '../harness/index.ts'
 import { type PodRuntime, TOKEN } from './runtimes.ts'
 
@@ -26,7 +26,12 @@ export type TestOperatorOptions = {
   /** Instead of what a kubeconfig says. */
   readonly config?: ClusterConfig
   readonly leaseTimings?: LeaseTimings
+  readonly installation?: Partial<OperatorOptions['installation']>
+  readonly lifetimes?: OperatorOptions['lifetimes']
 }
+
+/** No pod of these tests runs: nobody pulls it. */
+export const RUNTIME_IMAGE = 'example.test/midflight:1'
 
 /** An operator in this process. */
 export async function startTestOperator(cluster: Cluster, options: TestOperatorOptions = {}): Promise<TestOperator> {
@@ -38,8 +43,13 @@ export async function startTestOperator(cluster: Cluster, options: TestOperatorO
   const registry = new Registry()
   const stopping = new AbortController()
   const identity = `test-${randomBytes(4).toString('hex')}`
-  const common = { cluster: config, namespaces, leaderElection, leaseNamespace, leaseTimings, identity }
-  const operator = startOperator({ ...common, workers: 20, log, clock, registry }, stopping.signal)
+  const installation = {
+    ...{ isInCluster: false, image: RUNTIME_IMAGE, imagePullPolicy: undefined },
+    ...options.installation,
+  }
+  const common = { installation, cluster: config, namespaces, leaderElection, leaseNamespace, leaseTimings, identity }
+  const lifetimes = options.lifetimes && { lifetimes: options.lifetimes }
+  const operator = startOperator({ ...common, ...lifetimes, workers: 20, log, clock, registry }, stopping.signal)
   return {
     logged: () => lines.join(''),
     metricsText: () => registry.metrics(),

@@ -23,22 +23,34 @@ export type RuntimeProcess = {
   start(): Promise<void>
 }
 
-/** @param directory for the file with the token */
-export async function startRuntimeProcesses(count: number, directory: string): Promise<RuntimeProcess[]> {
+/**
+ * @param directory for the file with the token
+ * @param flagsOf more flags of each, by its number
+ */
+export async function startRuntimeProcesses(
+  count: number,
+  directory: string,
+  flagsOf: (index: number) => readonly string[] = () => [],
+): Promise<RuntimeProcess[]> {
   const tokenFile = join(directory, 'token')
   await writeFile(tokenFile, TOKEN)
   const block = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`
   const port = randomInt(12_000, 19_000)
   const started = Array.from({ length: count }, (_, index) =>
-    processAt({ host: `${block}.${index + 2}`, port, tokenFile }),
+    processAt({ host: `${block}.${index + 2}`, port, tokenFile, more: flagsOf(index) }),
   )
   await Promise.all(started.map((each) => each.start()))
   return started
 }
 
-type Place = { readonly host: string; readonly port: number; readonly tokenFile: string }
+type Place = {
+  readonly host: string
+  readonly port: number
+  readonly tokenFile: string
+  readonly more: readonly string[]
+}
 
-function processAt({ host, port, tokenFile }: Place): RuntimeProcess {
+function processAt({ host, port, tokenFile, more }: Place): RuntimeProcess {
   const url = `http://${host}:${port + 1}`
   const management = ['--management-host', host, '--management-port', `${port}`, '--management-token-file', tokenFile]
   const flags = ['--host', host, '--port', `${port + 1}`, '--metrics-port', `${port + 2}`]
@@ -66,7 +78,7 @@ function processAt({ host, port, tokenFile }: Place): RuntimeProcess {
       await cli?.exit
     },
     start: async () => {
-      const cli = startCli(['runtime', ...flags, ...management])
+      const cli = startCli(['runtime', ...flags, ...management, ...more])
       all.push(cli)
       await cli.sees(/^management /m)
     },

@@ -33,6 +33,8 @@ export type PodRuntimesOptions = {
   readonly count: number
   /** A function is asked again with every call. */
   readonly token?: string | (() => string)
+  /** Of the protocol, on the address of each; any that is free when absent. */
+  readonly managementPort?: number
   /** The management protocol goes over TLS with this certificate. */
   readonly tls?: TlsFiles
   /** Comes between the protocol and the registry, to make it misbehave. */
@@ -47,7 +49,7 @@ export const TOKEN = 'canary-management-token'
 export async function startPodRuntimes(options: PodRuntimesOptions): Promise<PodRuntime[]> {
   const { count, token = TOKEN, tls, wrap, front } = options
   const block = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`
-  const managementPort = randomInt(12_000, 19_000)
+  const { managementPort = randomInt(12_000, 19_000) } = options
   return Promise.all(
     Array.from({ length: count }, (_, index) =>
       startOne(`${block}.${index + 2}`, managementPort, {
@@ -92,7 +94,7 @@ async function startOne(host: string, managementPort: number, one: One): Promise
     })
     const info = { name: 'test', version: '0', osId: 'test' }
     const api = createApp({ snapshots: registry, runs, dynamic: registry, auth: { type: 'none' }, info, log })
-    const protocol = createManagementApp({ management, token, log, signal })
+    const protocol = createManagementApp({ management, tokens: () => [token()], log, signal })
     const servers: Serving[] = [
       await serve({ app: api, host, port: 0, signal, drainMs: 0 }),
       await serve({ app: front(protocol), host, port: managementPort, signal, tls, drainMs: 0 }),

@@ -16,7 +16,8 @@ export type TellingModel = AsyncDisposable & {
 
 type Message = { readonly role: string; readonly content: unknown }
 
-export async function startTellingModel(): Promise<TellingModel> {
+/** @param host the address that it listens on */
+export async function startTellingModel(host = '127.0.0.1'): Promise<TellingModel> {
   let waiting: (() => void)[] = []
   const server = createServer(async (request, response) => {
     const { messages = [], stream = false } = (await json(request)) as { messages?: Message[]; stream?: boolean }
@@ -28,9 +29,9 @@ export async function startTellingModel(): Promise<TellingModel> {
     write.begin('so far ')
     waiting.push(() => write.end(answer))
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, host, resolve))
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
+    url: `http://${host}:${(server.address() as AddressInfo).port}/v1`,
     get waiting() {
       return waiting.length
     },

@@ -1,6 +1,6 @@
 import type { KubeObject, ResourceType } from '../../../kube/index.ts'
 import { at, nameOf, textAt } from '../objects.ts'
-import { podsOf } from '../pods.ts'
+import { isPodReady, podsOf } from '../pods.ts'
 import { ageText } from '../text.ts'
 import { type Finding, ok, skip, warn } from './finding.ts'
 import type { Read, Reader } from './reader.ts'
@@ -23,15 +23,18 @@ export async function checkEvents(
   declared: Declared,
   now: number,
 ): Promise<readonly Finding[]> {
-  const pods = new Set(
-    declared.runtimes.flatMap((runtime) => podsOf(runtime, declared.pods)).map(({ metadata }) => metadata.name),
+  const pods = new Map(
+    declared.runtimes
+      .flatMap((runtime) => podsOf(runtime, declared.pods))
+      .map((pod) => [pod.metadata.name, isPodReady(pod)] as const),
   )
   return judgeEvents(await reader.list(EVENTS, { namespace }), pods, now)
 }
 
+/** @param pods of the AgentRuntimes by name, and whether they are Ready now */
 export function judgeEvents(
   events: Read<readonly KubeObject[]>,
-  pods: ReadonlySet<string>,
+  pods: ReadonlyMap<string, boolean>,
   now: number,
 ): readonly Finding[] {
   if (events.type === 'refused') return [skip('events', events.why)]
@@ -47,10 +50,12 @@ export function judgeEvents(
   ]
 }
 
-const isOurs = (event: KubeObject, pods: ReadonlySet<string>): boolean => {
+/** A probe that failed while its pod started is no news when the pod is Ready. */
+const isOurs = (event: KubeObject, pods: ReadonlyMap<string, boolean>): boolean => {
   const { regarding } = event
   if (textAt(regarding, 'apiVersion')?.startsWith('midflight.dev/')) return true
-  return textAt(regarding, 'kind') === 'Pod' && pods.has(textAt(regarding, 'name') ?? '')
+  const isReady = textAt(regarding, 'kind') === 'Pod' ? pods.get(textAt(regarding, 'name') ?? '') : undefined
+  return isReady !== undefined && !(isReady && event.reason === 'Unhealthy')
 }
 
 /** When it was told last. */

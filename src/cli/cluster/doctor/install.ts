@@ -85,12 +85,17 @@ export type OperatorFacts = {
 
 export type OperatorCheck = { readonly findings: readonly Finding[]; readonly facts: OperatorFacts }
 
-/** The operator's Deployment, pods and Lease. @param namespace where it is; absent: anywhere */
-export async function checkOperator(
-  reader: Reader,
-  namespace: string | undefined,
-  now: number,
-): Promise<OperatorCheck> {
+export type OperatorLook = {
+  /** Where it is; absent: anywhere. */
+  readonly namespace: string | undefined
+  /** Of this command. */
+  readonly version: string
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+/** The operator's Deployment, pods and Lease. */
+export async function checkOperator(reader: Reader, { namespace, version, now }: OperatorLook): Promise<OperatorCheck> {
   const selection = { namespace, labelSelector: OPERATOR_LABELS }
   const [deployments, pods, leases] = await Promise.all([
     reader.list(DEPLOYMENTS, selection),
@@ -101,7 +106,10 @@ export async function checkOperator(
   const facts = factsOf(deployments, pods, held)
   return {
     facts,
-    findings: [...judgeDeployments(deployments, pods, held.length > 0), ...judgeLeases(leases, held, now)],
+    findings: [
+      ...judgeDeployments(deployments, pods, { version, hasLease: held.length > 0 }),
+      ...judgeLeases(leases, held, now),
+    ],
   }
 }
 
@@ -128,7 +136,7 @@ function factsOf(
 function judgeDeployments(
   deployments: Read<readonly KubeObject[]>,
   pods: Read<readonly KubeObject[]>,
-  hasLease: boolean,
+  { version, hasLease }: { readonly version: string; readonly hasLease: boolean },
 ): readonly Finding[] {
   if (deployments.type === 'refused') return [skip('operator', deployments.why)]
   if (deployments.value.length === 0) {
@@ -141,17 +149,23 @@ function judgeDeployments(
       ),
     ]
   }
-  return [...deployments.value.map(judgeDeployment), ...(pods.type === 'read' ? judgeOperatorPods(pods.value) : [])]
+  return [
+    ...deployments.value.map((each) => judgeDeployment(each, version)),
+    ...(pods.type === 'read' ? judgeOperatorPods(pods.value) : []),
+  ]
 }
 
-function judgeDeployment({ metadata, spec, status }: KubeObject): Finding {
+function judgeDeployment({ metadata, spec, status }: KubeObject, version: string): Finding {
   const check = `operator ${metadata.namespace}/${metadata.name}`
   const wanted = Number(at(spec, 'replicas') ?? 1)
   const ready = Number(at(status, 'readyReplicas') ?? 0)
   const scale = `kubectl scale deployment ${metadata.name} -n ${metadata.namespace} --replicas=2`
   if (wanted === 0) return fail(check, 'is scaled to 0: nothing that changes is served', scale)
   const message = `${ready} of ${wanted} pods are Ready`
-  if (ready === wanted) return ok(check, message)
+  const told = metadata.labels?.['app.kubernetes.io/version'] ?? version
+  if (ready === wanted && told !== version)
+    return warn(check, `${message}, of version ${told}; this is ${version}`, 'bring both to one version: helm upgrade')
+  if (ready === wanted) return ok(check, `${message}, of version ${told}`)
   const look = `kubectl describe pods -n ${metadata.namespace} -l ${OPERATOR_LABELS}`
   return ready === 0 ? fail(check, message, look) : warn(check, message, look)
 }

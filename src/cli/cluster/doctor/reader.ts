@@ -10,6 +10,8 @@ export type AccessQuestion = {
   /** Plural, with `/subresource` where it is about one. */
   readonly resource: string
   readonly verb: string
+  /** Of the one object that it is about; absent: of any. */
+  readonly name?: string | undefined
   /** Absent: in all namespaces. */
   readonly namespace: string | undefined
 }
@@ -60,9 +62,9 @@ async function guarded<T>(read: () => Promise<T>): Promise<Read<T>> {
 type Asked = { readonly question: AccessQuestion; readonly user: string | undefined }
 
 async function askAccess(client: KubeClient, { question, user }: Asked, signal: AbortSignal): Promise<boolean> {
-  const { group, resource, verb, namespace } = question
+  const { group, resource, verb, name, namespace } = question
   const [plural, subresource] = resource.split('/')
-  const resourceAttributes = { group, resource: plural, subresource, verb, namespace }
+  const resourceAttributes = { group, resource: plural, subresource, verb, name, namespace }
   const kind = user === undefined ? 'SelfSubjectAccessReview' : 'SubjectAccessReview'
   const body = {
     apiVersion: 'authorization.k8s.io/v1',

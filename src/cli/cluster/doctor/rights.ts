@@ -9,8 +9,8 @@ import type { AccessQuestion, Reader } from './reader.ts'
 /** API servers give one user few requests at a time. */
 const AT_ONCE = 8
 
-const nameOf = ({ group, resource, verb }: AccessQuestion): string =>
-  `${verb} ${resource}${group === '' ? '' : `.${group}`}`
+const nameOf = ({ group, resource, verb, name }: AccessQuestion): string =>
+  `${verb} ${resource}${group === '' ? '' : `.${group}`}${name === undefined ? '' : ` ${name}`}`
 
 /** Whether the operator's ServiceAccount may do what it needs in a namespace (absent: in all). */
 export async function checkOperatorRights(
@@ -21,9 +21,11 @@ export async function checkOperatorRights(
   const check = 'operator rights'
   if (account === undefined)
     return [skip(check, 'no operator was found in this cluster whose ServiceAccount could be asked about')]
-  const questions = RIGHTS.flatMap(({ group, resources, verbs, scope }) =>
+  const questions = RIGHTS.flatMap(({ group, resources, verbs, names = [undefined], scope }) =>
     resources.flatMap((resource) =>
-      verbs.map((verb) => ({ group, resource, verb, namespace: scope === 'watched' ? namespace : home })),
+      verbs.flatMap((verb) =>
+        names.map((name) => ({ group, resource, verb, name, namespace: scope === 'watched' ? namespace : home })),
+      ),
     ),
   )
   const answers = await askAll(reader, questions, account)
@@ -34,7 +36,7 @@ export async function checkOperatorRights(
   const [first] = answers.denied
   const message = `${account} may not in ${where}: ${answers.denied.map(nameOf).join(', ')}`
   const place = first?.namespace === undefined ? '--all-namespaces' : `-n ${first.namespace}`
-  const fix = `grant the ClusterRole midflight-operator there; to try: kubectl auth can-i ${first?.verb} ${first?.resource} ${place} --as=${account}`
+  const fix = `bind the operator's ClusterRole there (of the chart: values namespaces, helm upgrade); to try: kubectl auth can-i ${first?.verb} ${first?.resource} ${place} --as=${account}`
   return [fail(check, message, fix)]
 }
 

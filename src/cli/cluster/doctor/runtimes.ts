@@ -53,7 +53,13 @@ export async function readDeclared(reader: Reader, namespace: string | undefined
 /** How the AgentRuntimes stand, and what they serve. */
 export function judgeStanding({ report }: Declared): readonly Finding[] {
   if (report.runtimes.length === 0)
-    return [warn('agentruntime', 'there is none here: nothing can be served', 'kubectl apply -f deploy/samples')]
+    return [
+      warn(
+        'agentruntime',
+        'there is none here: nothing can be served',
+        'kubectl apply -f deploy/samples/default-runtime/runtime.yaml',
+      ),
+    ]
   const broken = report.items.filter(({ standing }) => standing.state !== 'Ready')
   const kinds = KIND_NAMES.filter((kind) => kind !== 'AgentRuntime').map((kind) => kind.toLowerCase())
   return [

@@ -58,10 +58,12 @@ export class Placement {
     return this.#served.first(state, whole, desired)
   }
 
-  /** What a pod that starts without an operator is to serve. */
-  contents(hasPassed: Test, mounted: ReadonlyMap<string, string>): BootContents | undefined {
+  /** What a pod that starts without an operator is to serve, as the pods show it now. */
+  contents(hasPassed: Test, isServed: Test, mounted: ReadonlyMap<string, string>): BootContents | undefined {
+    if (this.#desired === undefined) return undefined
+    this.#served.observe(this.#desired, isServed)
     const { shown, seeds } = this.#served
-    return this.#desired && bootContents({ desired: this.#desired, served: shown, seeds, hasPassed, mounted })
+    return bootContents({ desired: this.#desired, served: shown, seeds, hasPassed, mounted })
   }
 }
 

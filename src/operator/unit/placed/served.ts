@@ -84,13 +84,15 @@ export class Served {
       const isThere = id === SETTINGS_ID ? !isFresh(state) : state.items.has(id)
       return isThere ? undefined : (this.#items.get(id) ?? this.#seeds.items.get(id))
     }
+    // Not all of it: what was compiled knows more than travels.
+    const sent = ({ revision, definition }: PlacedItem): Sent => ({ owner, revision, definition })
     for (const [id, { revision }] of Object.entries(whole.items)) {
       const item = last(id)
-      if (item && item.revision !== revision) yield [id, { owner, ...item }]
+      if (item && item.revision !== revision) yield [id, sent(item)]
     }
     for (const id of held) {
       const item = items.has(id) ? undefined : last(id)
-      if (item) yield [id, { owner, ...item }]
+      if (item) yield [id, sent(item)]
     }
   }
 

@@ -47,7 +47,7 @@ export async function arrivalOfSettings(
   load: ModelLoader,
 ): Promise<Arrival> {
   try {
-    return { type: 'put', unit: settingsUnit(value, owner, await loadModels(value.spec.models, secrets, load)) }
+    return { type: 'put', unit: settingsUnit(value, owner, await loadModels(value.spec, secrets, load)) }
   } catch (error) {
     const revision = definitionRevision(value)
     return { type: 'refused', id: 'settings', owner, revision, error: problemOf(error, 'ModelLoadFailed') }
