@@ -1,4 +1,4 @@
-// deploy/install.yaml: what the chart installs with its default values, for `kubectl apply`.
+// deploy/install.yaml: what the chart installs with its default values, for `kubectl apply`; but for what only Helm uses.
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -50,7 +50,15 @@ export const helmPath = (): string | undefined => {
 
 /** Rendered from the chart as it is on disk. @throws Error with Helm's message */
 export function installManifest(helm: string): string {
-  const flags = ['--namespace', NAMESPACE, '--no-hooks', '--kube-version', VERSIONS.kubernetes]
+  const flags = [
+    '--namespace',
+    NAMESPACE,
+    '--no-hooks',
+    '--set',
+    'test.enabled=false',
+    '--kube-version',
+    VERSIONS.kubernetes,
+  ]
   const args = ['template', 'midflight', join(ROOT, 'charts/midflight'), ...flags]
   const rendered = execFileSync(helm, args, { encoding: 'utf8' })
   const documents = parseAllDocuments(rendered)

@@ -209,6 +209,9 @@ describe('invariant 8: decisions are pure functions', () => {
   const PURE = [
     'src/operator/compile',
     'src/operator/sync',
+    'src/operator/boot/contents.ts',
+    'src/operator/boot/plan.ts',
+    'src/operator/unit/placed',
     'src/runtime/registry/plan',
     'src/runtime/files/channels.ts',
     'src/runtime/files/prompts.ts',

@@ -1,5 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { ProblemError } from '../api/index.ts'
+// Not by way of the index: most commands ask no API server.
+import { isApiError } from '../kube/types.ts'
 import { addChat } from './commands/chat.ts'
 import { addDoctor, addGet, addStatus } from './commands/cluster.ts'
 import type { Finish } from './commands/group.ts'
@@ -37,7 +39,7 @@ function exitCodeOf(error: unknown, io: Io): number {
     io.stderr.write(`error: ${error.message}\n`)
     return USAGE
   }
-  if (error instanceof ProblemError || error instanceof FailureError) {
+  if (error instanceof ProblemError || error instanceof FailureError || isApiError(error)) {
     io.stderr.write(`error: ${error.message}\n`)
     return 1
   }

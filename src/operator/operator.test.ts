@@ -21,11 +21,12 @@ afterEach(async () => {
 })
 
 const LISTED = { metadata: { resourceVersion: '7', annotations: { 'k8s.io/initial-events-end': 'true' } } }
+const WATCHED = /^\/(api\/v1|apis\/(midflight\.dev|apps|policy|networking\.k8s\.io))\//
 const LEASES = /^\/apis\/coordination\.k8s\.io\/v1\/namespaces\/ops\/leases/
 
 /** An operator of a cluster that holds nothing. */
 function start(leaderElection: boolean) {
-  fake.always('GET', /\?.*watch=true/, () => stream([watchLine('BOOKMARK', LISTED)], { after: 'hang' }))
+  fake.always('GET', WATCHED, () => stream([watchLine('BOOKMARK', LISTED)], { after: 'hang' }))
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
   const clock = createVirtualClock()

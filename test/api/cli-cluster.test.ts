@@ -174,6 +174,10 @@ describeCluster('the command line against a cluster', () => {
     )
     expect(code).toBe(1)
     for (const name of ['runtime-0', 'runtime-1']) await cluster().setPodReady('team', name, true)
+    const unreached = await run('chat', 'support', '-n', 'team', '--message', 'hello')
+    expect(unreached.stderr).toBe(
+      'error: AgentRuntime default in namespace team cannot be reached: pod runtime-0: the API server cannot reach its kubelet\n',
+    )
     const nobody = await run('chat', 'suport', '-n', 'team', '--message', 'hello')
     expect(nobody.stderr).toContain('nothing named "suport" is in namespace team: there are late, support, writer')
   })

@@ -35,6 +35,11 @@ describeCluster('midflight doctor', () => {
     expect(stdout).toMatch(/^FAIL {2}operator: there is none in this cluster\n {6}→ helm install midflight /m)
     expect(stdout).toMatch(/^FAIL {2}lease: no operator has ever been at work/m)
     expect(code).toBe(1)
+    const status = await runHere(['status'], { KUBECONFIG: cluster().kubeconfig() })
+    expect(status.stderr).toContain(
+      'are not installed in this cluster: install them with: midflight crds | kubectl apply',
+    )
+    expect(status.code).toBe(1)
   })
 
   test('where all is well ends with 0', async () => {

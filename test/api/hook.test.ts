@@ -23,13 +23,13 @@ const KINDS: Readonly<Record<string, readonly [string, object]>> = {
 /** What the chart grants to its hooks, which here stay. */
 async function grantHooks(cluster: Cluster): Promise<void> {
   const objects = objectsOf(await template(['--set', 'defaultRuntime.enabled=true,defaultRuntime.namespaces={team-a}']))
-  const granted = objects.filter(({ kind, metadata }) => RBAC.includes(kind) && isHook(metadata.annotations))
+  const granted = objects.filter(({ kind, metadata }) => RBAC.includes(kind) && isHook(metadata.labels))
   for (const object of granted) await cluster.apply(object)
   for (const name of ACCOUNTS) await cluster.serviceAccountToken(SYSTEM, name)
 }
 
-const isHook = (annotations: unknown): boolean =>
-  typeof annotations === 'object' && annotations !== null && 'helm.sh/hook' in annotations
+const isHook = (labels: unknown): boolean =>
+  (labels as Readonly<Record<string, string>>)['app.kubernetes.io/component'] === 'hook'
 
 describeCluster('midflight hook', () => {
   const cluster = useCluster()

@@ -25,8 +25,8 @@ async function look(...seen: (Look<string> | Error)[]) {
     isOpen = false
   })
   while (isOpen) {
-    await Promise.race([settled, clock.scheduled(250)])
-    clock.advance(250)
+    await Promise.race([settled, clock.scheduled(100)])
+    clock.advance(100)
   }
   return { ...(await outcome), looks }
 }

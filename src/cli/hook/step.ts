@@ -13,7 +13,7 @@ export type HookContext = {
 }
 
 /** How often something is looked at again, in milliseconds. */
-const EVERY_MS = 250
+const EVERY_MS = 100
 
 /** Undefined: not yet. `because`, the last one, is told when there is no more time. */
 export type Look<T> = { readonly found: T } | { readonly because: string }

@@ -73,17 +73,16 @@ function refusalOf(event: unknown, host: string, pod: string): ApiError {
   const status = /Unexpected server response: (\d{3})/.exec(error instanceof Error ? error.message : '')?.[1]
   if (status === undefined) return failureOf(error, host)
   const code = Number(status)
-  return new ApiError({
-    code,
-    reason: REASONS[code] ?? 'Unknown',
-    message: `${MESSAGES[code] ?? OTHER}`.replaceAll('POD', pod),
-  })
+  const { reason, message } = REFUSALS[code] ?? OTHER
+  return new ApiError({ code, reason, message: `pod ${pod}: ${message}` })
 }
 
-const REASONS: Readonly<Record<number, string>> = { 401: 'Unauthorized', 403: 'Forbidden', 404: 'NotFound' }
-const MESSAGES: Readonly<Record<number, string>> = {
-  401: 'the API server does not know who you are',
-  403: 'the port-forward to pod POD is forbidden: it takes the verbs get and create on pods/portforward',
-  404: 'pod POD is not there any more',
+const REFUSALS: Readonly<Record<number, { readonly reason: string; readonly message: string }>> = {
+  401: { reason: 'Unauthorized', message: 'the API server does not know who you are' },
+  403: {
+    reason: 'Forbidden',
+    message: 'the port-forward is forbidden: it takes the verbs get and create on pods/portforward',
+  },
+  404: { reason: 'NotFound', message: 'is not there any more' },
 }
-const OTHER = 'the API server cannot reach the kubelet of pod POD'
+const OTHER = { reason: 'Unknown', message: 'the API server cannot reach its kubelet' }

@@ -1,5 +1,5 @@
 import { type Problem, ProblemError } from '../../api/index.ts'
-import { abandonOnAbort, type Clock, sleep, type Timer } from '../../clock.ts'
+import { abandonOnAbort, type Clock, type Linked, linkedTo, sleep, type Timer } from '../../clock.ts'
 import { exponentialBackoff, isApiError, keyOfName, type ObjectName } from '../../kube/index.ts'
 import type { Log } from '../../log.ts'
 import type { BootContents } from './contents.ts'
@@ -52,7 +52,7 @@ type State =
  */
 export class BootRecord {
   readonly #options: BootRecordOptions
-  readonly #signal: AbortSignal
+  readonly #life: Linked
   readonly #slots: BootSlots
   #state: State = { type: 'reading' }
   #seeds: Seeds | undefined
@@ -66,9 +66,9 @@ export class BootRecord {
   constructor(options: BootRecordOptions, signal: AbortSignal) {
     const { clock } = options
     this.#options = options
-    this.#signal = signal
+    this.#life = linkedTo(signal)
     this.#slots = new BootSlots({ ...options, now: () => clock.now() })
-    signal.addEventListener('abort', () => this.#rest(), { once: true })
+    this.#signal.addEventListener('abort', () => this.#rest(), { once: true })
     void this.#read()
   }
 
@@ -105,6 +105,12 @@ export class BootRecord {
   end(): void {
     this.#rest()
     this.#state = { type: 'ended' }
+    this.#life.abort(new Error('the AgentRuntime is gone'))
+    this.#life.release()
+  }
+
+  get #signal(): AbortSignal {
+    return this.#life.signal
   }
 
   #rest(): void {
@@ -187,7 +193,8 @@ export class BootRecord {
   /** @returns whether time alone can help */
   #failed(error: unknown): boolean {
     const { clock, random = Math.random } = this.#options
-    this.#warn('written', error)
+    const isKnown = error instanceof ProblemError && error.problem.message === this.#problem?.message
+    if (!isKnown) this.#warn('written', error)
     if (error instanceof ProblemError) {
       this.#notBefore = clock.monotonic() + WRITE_PAUSE_MS
       this.#setProblem(error.problem)

@@ -430,3 +430,23 @@ describe('namespaces', () => {
     expect(clock.running()).toBe(0)
   })
 })
+
+test('a Secret stands as long as the watch shows nothing else of it, wanted or not, and is not read for that', async () => {
+  const { cluster, dependents, end } = await followed([])
+  cluster.put('Secret', 'boot', {})
+  await quiet()
+  const version = cluster.objects.get('Secret/team/boot')?.metadata.resourceVersion ?? ''
+  const stands = (of = version) => dependents.secretStands('team', 'boot', of)
+  const later = String(Number(version) + 1)
+  // What the watch has not come to yet may well be there.
+  expect([stands(), stands(later)]).toEqual([true, true])
+  cluster.put('Secret', 'boot', {})
+  await quiet()
+  expect([stands(), stands(later)]).toEqual([false, true])
+  cluster.remove('Secret', 'boot')
+  await quiet()
+  expect(stands(later)).toBe(false)
+  expect(dependents.secretStands('elsewhere', 'boot', version)).toBe(true)
+  expect(cluster.gets).toEqual([])
+  end()
+})

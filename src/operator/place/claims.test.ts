@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { type KubeObject, keyOf } from '../../kube/types.ts'
-import { claimOf, claimPods, parseClaim } from './claims.ts'
+import { claimOf, claimPods, parseClaim, type Selection } from './claims.ts'
 
 type Age = { readonly created?: number; readonly isLeaving?: boolean }
 
@@ -19,10 +19,10 @@ const pod = (name: string): KubeObject => ({
   kind: 'Pod',
   metadata: { namespace: 'team', name, uid: `uid-${name}` },
 })
-const select = (object: KubeObject, ...pods: string[]) => ({ runtime: object, pods: pods.map(pod) })
+const select = (object: KubeObject, ...pods: string[]): Selection => ({ runtime: object, pods: pods.map(pod) })
 
 /** `{a: 'p0 p1 | p2'}`: what each has, and what it selects in vain. */
-function claimed(...selections: ReturnType<typeof select>[]): Record<string, string> {
+function claimed(...selections: Selection[]): Record<string, string> {
   const { owned, lost } = claimPods(selections)
   const nameOf = ({ metadata }: KubeObject) => metadata.name
   return Object.fromEntries(

@@ -234,7 +234,7 @@ describe('what somebody else has made under its name', () => {
 
   test.each<[string, object, string[]]>([
     [
-      'with its labels and another owner is not',
+      'of an AgentRuntime of that name that is gone is waited for',
       {
         labels: { 'app.kubernetes.io/managed-by': 'midflight', 'midflight.dev/runtime': 'main' },
         ownerReferences: [{ kind: 'AgentRuntime', name: 'main', uid: 'other', controller: true }],
@@ -263,6 +263,15 @@ describe('what somebody else has made under its name', () => {
     const scene = new Scene()
     scene.put('Service', { spec: {} }, metadata)
     expect((await scene.written()).filter((write) => write.endsWith(' Service'))).toEqual(expected)
+  })
+
+  test('is told with what it belongs to', async () => {
+    const scene = new Scene()
+    const ownerReferences = [{ kind: 'Database', name: 'mine', uid: 'other', controller: true }]
+    scene.put('Service', { spec: {} }, { ownerReferences })
+    await scene.reconcile()
+    expect(scene.problems).toMatchObject([{ message: expect.stringContaining('that of Database "mine"') }])
+    expect(scene.problems).toHaveLength(1)
   })
 
   test('is told in an Event once, and not again by a process that finds the status saying it', async () => {

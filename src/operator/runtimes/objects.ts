@@ -65,6 +65,8 @@ const CONFLICT_MS = 200
 
 type Refused = { readonly applied: string; readonly problem: Problem; readonly at: number }
 
+type Taken = { readonly applied: string; readonly version: number | string | undefined }
+
 /** What is known of one AgentRuntime besides what the API server has. */
 type Memory = {
   problems: readonly Problem[]
@@ -72,7 +74,7 @@ type Memory = {
   /** Uids of what was deleted: the watch shows it a little longer. */
   readonly deleted: Map<ChildKind, string>
   /** Hashes of what the server did not take over to the letter, and what it made of it then. */
-  readonly taken: Map<ChildKind, { readonly applied: string; readonly generation: number | undefined }>
+  readonly taken: Map<ChildKind, Taken>
 }
 
 /** What became of one step. */
@@ -206,7 +208,7 @@ export class RuntimeObjects {
     const answer = await client.patch(CHILD_TYPES[kind], { namespace, name }, patch, signal)
     children.wrote(kind, answer)
     if (isAsWanted(answer, wanted)) memory.taken.delete(kind)
-    else memory.taken.set(kind, { applied: hashOf(wanted), generation: answer.metadata.generation })
+    else memory.taken.set(kind, { applied: hashOf(wanted), version: versionOf(answer) })
     const [reason, verb] = uid === undefined ? ['Created', 'created'] : ['Updated', 'brought to what is declared']
     record(object, { type: 'Normal', reason, action: 'Apply', note: `${kind} "${name}" was ${verb}` })
   }
@@ -242,11 +244,12 @@ const runtimeOf = ({ metadata: { namespace = '', name, uid = '' } }: KubeObject)
 const hashOf = ({ metadata }: KubeObject): string => JSON.stringify(metadata.annotations)
 
 /** Whether the server shows, in its own words, what it made of this: to write it again would change nothing. */
-const isTakenAs = (
-  live: KubeObject,
-  wanted: KubeObject,
-  taken: { readonly applied: string; readonly generation: number | undefined } | undefined,
-): boolean => taken !== undefined && taken.applied === hashOf(wanted) && taken.generation === live.metadata.generation
+const isTakenAs = (live: KubeObject, wanted: KubeObject, taken: Taken | undefined): boolean =>
+  taken !== undefined && taken.applied === hashOf(wanted) && taken.version === versionOf(live)
+
+/** Changes with what is declared of an object; where nothing else tells, with anything of it. */
+const versionOf = ({ metadata }: KubeObject): number | string | undefined =>
+  metadata.generation ?? metadata.resourceVersion
 
 /** Whether the status says so already. */
 function isToldIn({ status }: KubeObject, message: string): boolean {

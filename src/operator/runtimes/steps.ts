@@ -33,11 +33,18 @@ export function stepOf(
         : { type: 'delete', uid: live.metadata.uid }
     case 'apply':
       if (live === undefined) return { type: 'apply', object: intent.object }
+      // Of an AgentRuntime of that name that is gone: the cluster is about to delete it.
+      if (isLeftBehind(live, owner)) return NONE
       if (!isOwnedBy(live, owner)) return { type: 'blocked', problem: nameTaken(live) }
       // It is made anew when it is gone.
       if (isGoing(live) || isAsWanted(live, intent.object)) return NONE
       return { type: 'apply', object: intent.object, uid: live.metadata.uid }
   }
+}
+
+function isLeftBehind(live: KubeObject, { name, uid }: { readonly name: string; readonly uid: string }): boolean {
+  const controller = controllerOf(live)
+  return controller?.kind === 'AgentRuntime' && controller.name === name && controller.uid !== uid
 }
 
 const isGoing = ({ metadata }: KubeObject): boolean => metadata.deletionTimestamp !== undefined

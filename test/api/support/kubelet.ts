@@ -8,8 +8,8 @@ import { type PodRuntime, startPodRuntimes } from './runtimes.ts'
 export type TestKubelet = {
   /** By the name of the pod. */
   readonly runtimes: ReadonlyMap<string, PodRuntime>
-  /** Pods that it leaves alone from now on, as if their image did not come. */
-  readonly ignored: Set<string>
+  /** Of a pod that it has not started: false leaves it alone, as if its image did not come. */
+  mayStart: (pod: string) => boolean
   close(): Promise<void>
 }
 
@@ -22,7 +22,6 @@ type Pod = KubeObject & { readonly status?: { readonly podIP?: string } }
 export function startKubelet(cluster: Cluster, namespace: string, runtime: string): TestKubelet {
   const runtimes = new Map<string, PodRuntime>()
   const ready = new Set<string>()
-  const ignored = new Set<string>()
   const base = `/api/v1/namespaces/${namespace}`
   let isOpen = true
 
@@ -48,7 +47,7 @@ export function startKubelet(cluster: Cluster, namespace: string, runtime: strin
   }
   const bring = async (name: string): Promise<void> => {
     const known = runtimes.get(name)
-    if (known === undefined) return start(name)
+    if (known === undefined) return kubelet.mayStart(name) ? start(name) : undefined
     if (ready.has(name) || !known.runtime.registry.state().complete) return
     await cluster.setPodReady(namespace, name, true)
     ready.add(name)
@@ -59,23 +58,24 @@ export function startKubelet(cluster: Cluster, namespace: string, runtime: strin
     const there = new Set(items.map(({ metadata }) => metadata.name))
     for (const name of [...runtimes.keys()]) if (!there.has(name)) await stop(name)
     const staying = items.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-    for (const { metadata } of staying) if (!ignored.has(metadata.name)) await bring(metadata.name)
+    for (const { metadata } of staying) await bring(metadata.name)
   }
   const work = async (): Promise<void> => {
     while (isOpen) {
       // Pods and Secrets come and go between two calls.
-      await look().catch((error) => process.stderr.write(`${error}\n`))
+      await look().catch(() => undefined)
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
     }
     for (const name of [...runtimes.keys()]) await stop(name)
   }
-  const ended = work()
-  return {
+  const kubelet: TestKubelet = {
     runtimes,
-    ignored,
+    mayStart: () => true,
     close: () => {
       isOpen = false
       return ended
     },
   }
+  const ended = work()
+  return kubelet
 }

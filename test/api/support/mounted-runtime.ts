@@ -69,6 +69,8 @@ export type MountedRuntime = {
   readonly host: string
   /** Of its API. */
   readonly url: string
+  /** Directory of its mounts, `management` and `key`. */
+  readonly mounts: string
   /** Everything it wrote. */
   written(): string
   stop(): Promise<void>
@@ -108,6 +110,7 @@ export async function startMountedRuntime(options: MountedRuntimeOptions): Promi
     name,
     host,
     url,
+    mounts: at(),
     written: () => cli.stdout() + cli.stderr(),
     stop: async () => {
       stopping.abort()

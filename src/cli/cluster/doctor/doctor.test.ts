@@ -4,7 +4,7 @@ import type { KubeObject } from '../../../kube/index.ts'
 import { judge } from './certificates.ts'
 import { findingLines } from './doctor.ts'
 import { judgeEvents } from './events.ts'
-import { differenceOf, judgeCrd, judgeLease } from './install.ts'
+import { differenceOf, judgeCrd, judgeLease, watchedBy } from './install.ts'
 import type { Read } from './reader.ts'
 
 const NOW = Date.parse('2026-01-01T12:00:00Z')
@@ -46,6 +46,25 @@ describe('an installed CustomResourceDefinition', () => {
     [{ properties: { x: 1 } }, { properties: { x: 1, y: 1 } }, 'spec.properties.y'],
   ])('wanted %j, there %j: it differs at %p', (wanted, there, place) => {
     expect(differenceOf(wanted, there)).toBe(place)
+  })
+})
+
+describe('the namespaces that an operator is told to watch', () => {
+  test.each([
+    [
+      ['operator', '--namespaces=a,b', '--workers=1'],
+      ['a', 'b'],
+    ],
+    [
+      ['operator', '--namespaces', 'a,b'],
+      ['a', 'b'],
+    ],
+    [['operator', '--workers=1'], []],
+    [['operator', '--namespaces='], []],
+  ])('%j: %j', (args, namespaces) => {
+    const spec = { containers: [{ name: 'operator', args }] }
+    expect(watchedBy(thing('Pod', { spec }))).toEqual(namespaces)
+    expect(watchedBy(thing('Deployment', { spec: { template: { spec } } }))).toEqual(namespaces)
   })
 })
 

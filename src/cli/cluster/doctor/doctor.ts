@@ -58,7 +58,12 @@ async function* examine(reader: Reader, { namespace, home }: Scope): AsyncGenera
   const now = systemClock.now()
   yield [ok('API server', `Kubernetes ${await reader.version()}; this is midflight ${version()}`)]
   yield await checkCrds(reader)
-  const { findings, facts } = await checkOperator(reader, { namespace: home, version: version(), now })
+  const { findings, facts } = await checkOperator(reader, {
+    namespace: home,
+    about: namespace,
+    version: version(),
+    now,
+  })
   yield findings
   yield await checkOperatorRights(reader, facts, namespace)
   yield await checkOwnRights(reader, namespace)

@@ -80,6 +80,8 @@ export type OperatorFacts = {
   readonly namespace: string | undefined
   /** `system:serviceaccount:NAMESPACE:NAME` */
   readonly account: string | undefined
+  /** Those that it is told to watch; empty: all. */
+  readonly watched: readonly string[]
   readonly images: readonly string[]
 }
 
@@ -88,6 +90,8 @@ export type OperatorCheck = { readonly findings: readonly Finding[]; readonly fa
 export type OperatorLook = {
   /** Where it is; absent: anywhere. */
   readonly namespace: string | undefined
+  /** What is looked at; absent: all namespaces. Of several operators the one that watches it counts. */
+  readonly about: string | undefined
   /** Of this command. */
   readonly version: string
   /** Milliseconds since 1970. */
@@ -95,7 +99,10 @@ export type OperatorLook = {
 }
 
 /** The operator's Deployment, pods and Lease. */
-export async function checkOperator(reader: Reader, { namespace, version, now }: OperatorLook): Promise<OperatorCheck> {
+export async function checkOperator(
+  reader: Reader,
+  { namespace, about, version, now }: OperatorLook,
+): Promise<OperatorCheck> {
   const selection = { namespace, labelSelector: OPERATOR_LABELS }
   const [deployments, pods, leases] = await Promise.all([
     reader.list(DEPLOYMENTS, selection),
@@ -103,7 +110,7 @@ export async function checkOperator(reader: Reader, { namespace, version, now }:
     reader.list(LEASES, { namespace }),
   ])
   const held = leases.type === 'read' ? leases.value.filter(isOperatorLease) : []
-  const facts = factsOf(deployments, pods, held)
+  const facts = factsOf({ deployments, pods, leases: held }, about)
   return {
     facts,
     findings: [
@@ -115,13 +122,23 @@ export async function checkOperator(reader: Reader, { namespace, version, now }:
 
 const isOperatorLease = ({ metadata }: KubeObject): boolean => metadata.name.startsWith(LEASE_PREFIX)
 
-function factsOf(
-  deployments: Read<readonly KubeObject[]>,
-  pods: Read<readonly KubeObject[]>,
-  leases: readonly KubeObject[],
-): OperatorFacts {
-  const found = pods.type === 'read' ? pods.value : []
-  const [deployment] = deployments.type === 'read' ? deployments.value : []
+type Found = {
+  readonly deployments: Read<readonly KubeObject[]>
+  readonly pods: Read<readonly KubeObject[]>
+  readonly leases: readonly KubeObject[]
+}
+
+const watches = (object: KubeObject, namespace: string | undefined): boolean => {
+  const watched = watchedBy(object)
+  return watched.length === 0 || (namespace !== undefined && watched.includes(namespace))
+}
+
+function factsOf({ deployments, pods, leases }: Found, about: string | undefined): OperatorFacts {
+  const all = deployments.type === 'read' ? deployments.value : []
+  const deployment = all.find((each) => watches(each, about)) ?? all[0]
+  const found = (pods.type === 'read' ? pods.value : []).filter(
+    ({ metadata }) => deployment === undefined || metadata.namespace === deployment.metadata.namespace,
+  )
   const namespace = (deployment ?? found[0] ?? leases[0])?.metadata.namespace
   const account =
     textAt(deployment, 'spec', 'template', 'spec', 'serviceAccountName') ??
@@ -129,8 +146,18 @@ function factsOf(
   return {
     namespace,
     account: account === undefined ? undefined : `system:serviceaccount:${namespace}:${account}`,
+    watched: watchedBy(deployment ?? found[0]),
     images: [...new Set(found.flatMap((pod) => textAt(runtimeContainer(pod), 'image') ?? []))].sort(),
   }
+}
+
+/** `--namespaces=a,b` of an operator's Deployment or pod. */
+export function watchedBy(object: KubeObject | undefined): readonly string[] {
+  const spec = at(object, 'spec', 'template', 'spec') ?? at(object, 'spec')
+  const args = listAt(spec, 'containers').flatMap((container) => listAt(container, 'args').map(String))
+  const flag = args.findIndex((arg) => /^--namespaces(=|$)/.test(arg))
+  const [, given = args[flag + 1]] = args[flag]?.split('=') ?? []
+  return flag < 0 ? [] : (given ?? '').split(',').filter(Boolean)
 }
 
 function judgeDeployments(

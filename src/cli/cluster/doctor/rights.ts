@@ -12,8 +12,22 @@ const AT_ONCE = 8
 const nameOf = ({ group, resource, verb, name }: AccessQuestion): string =>
   `${verb} ${resource}${group === '' ? '' : `.${group}`}${name === undefined ? '' : ` ${name}`}`
 
-/** Whether the operator's ServiceAccount may do what it needs in a namespace (absent: in all). */
+/** Whether the operator's ServiceAccount may do what it needs where it is told to. @param namespace absent: all */
 export async function checkOperatorRights(
+  reader: Reader,
+  facts: OperatorFacts,
+  namespace: string | undefined,
+): Promise<readonly Finding[]> {
+  const { watched } = facts
+  if (watched.length === 0) return checkRightsIn(reader, facts, namespace)
+  if (namespace === undefined)
+    return (await Promise.all(watched.map((each) => checkRightsIn(reader, facts, each)))).flat()
+  if (watched.includes(namespace)) return checkRightsIn(reader, facts, namespace)
+  const message = `it is told to watch ${watched.join(', ')} only: nothing that is declared in ${namespace} is served`
+  return [warn('operator', message, `add ${namespace} to the chart's values namespaces, then helm upgrade`)]
+}
+
+async function checkRightsIn(
   reader: Reader,
   { namespace: home, account }: OperatorFacts,
   namespace: string | undefined,

@@ -144,7 +144,7 @@ function podView({ sources, report, now }: Looked): View {
       return { namespace: runtime.namespace, name: `pod/${pod.metadata.name}`, document, cells }
     })
   })
-  const head = ['NAME', 'RUNTIME', 'READY', 'COMPLETE', 'LINK', 'PHASE', 'RESTARTS', 'NOT SERVING', 'AGE', 'IMAGE']
+  const head = ['NAME', 'RUNTIME', 'READY', 'COMPLETE', 'LINK', 'PHASE', 'RESTARTS', 'BEHIND', 'AGE', 'IMAGE']
   return { head, wide: 9, rows }
 }
 

@@ -150,7 +150,9 @@ export function errorText({ error }: Pick<BundleReport, 'error'>): string {
   if (error === undefined) return ''
   const { reason, message, file, line, column } = error
   const place = [file, line, line === undefined ? undefined : column].filter((part) => part !== undefined).join(':')
-  return place === '' || message.startsWith(place) ? `${reason}: ${message}` : `${reason}: ${place}: ${message}`
+  if (place === '' || message.startsWith(place)) return `${reason}: ${message}`
+  // A message that begins with the file alone says it again with its line.
+  return `${reason}: ${place}: ${message.startsWith(`${file}: `) ? message.slice(`${file}: `.length) : message}`
 }
 
 function podChanges(before: RuntimeReport | undefined, after: RuntimeReport): readonly Change[] {

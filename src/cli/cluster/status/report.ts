@@ -94,8 +94,17 @@ const named = (kind: Kind, object: KubeObject): Named => {
   return { kind, namespace, name, key: `${kind} ${keyOf(object)}` }
 }
 
+/** Objects are parsed once: a report is made after every change of any of them. */
+const itemStatuses = new WeakMap<KubeObject, { readonly status: ItemStatus | undefined }>()
+
+function itemStatusOf(object: KubeObject): ItemStatus | undefined {
+  const known = itemStatuses.get(object) ?? { status: parseItemStatus(object.status) }
+  itemStatuses.set(object, known)
+  return known.status
+}
+
 function reportOnItem(kind: Kind, object: KubeObject, runtimes: ReadonlyMap<string, RuntimeReport>): ItemReport {
-  const status: ItemStatus | undefined = parseItemStatus(object.status)
+  const status = itemStatusOf(object)
   const self = named(kind, object)
   const runtime = textAt(object, 'spec', 'runtime') ?? 'default'
   const told = standingOf(object, status)

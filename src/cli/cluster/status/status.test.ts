@@ -123,7 +123,7 @@ describe('changes', () => {
       'bundle/default/files served hash aaaaaaaa → bbbbbbbb',
     ])
     expect(told(live('a'), bad, [{ cm: found('b') }, { cm: found('b') }])).toEqual([
-      'bundle/default/files refused hash bbbbbbbb, last good aaaaaaaa serves: InvalidSyntax: weather.tool.ts:3:9: weather.tool.ts: Unexpected token',
+      'bundle/default/files refused hash bbbbbbbb, last good aaaaaaaa serves: InvalidSyntax: weather.tool.ts:3:9: Unexpected token',
     ])
   })
 
@@ -183,7 +183,7 @@ describe('a report for people', () => {
       '  POD   READY   COMPLETE   LINK          MESSAGE',
       '  p-1   yes     no         Unreachable   RuntimeUnreachable: no answer',
       '  BUNDLE   CONFIGMAP   HASH       LAST GOOD   STATE      MESSAGE',
-      '  files    cm          bbbbbbbb   aaaaaaaa    Rejected   InvalidSyntax: weather.tool.ts:3:9: weather.tool.ts: Unexpected token',
+      '  files    cm          bbbbbbbb   aaaaaaaa    Rejected   InvalidSyntax: weather.tool.ts:3:9: Unexpected token',
       '',
       'KIND    NAME   RUNTIME   REVISION   LAST GOOD   PODS   STATE     MESSAGE',
       'Agent   a      default   aaaaaaaa   aaaaaaaa    0/1    Stalled   InvalidSyntax: refused',
