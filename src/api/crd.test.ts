@@ -24,6 +24,7 @@ const schemaOf = (kind: Kind): Schema => {
 const allNodes = (kind: Kind) =>
   ['spec', 'status'].flatMap((part) => [...nodes(schemaOf(kind).properties?.[part] ?? {}, part)])
 const FREE = 'x-kubernetes-preserve-unknown-fields'
+const INT_OR_STRING = 'x-kubernetes-int-or-string'
 const LIST_TYPE = 'x-kubernetes-list-type'
 
 describe.each(kinds)('CRD of %s', (kind) => {
@@ -33,7 +34,10 @@ describe.each(kinds)('CRD of %s', (kind) => {
         ['$ref', '$defs', '$schema', 'anyOf', 'oneOf', 'allOf', 'const', 'propertyNames'].includes(key),
       )
       expect([path, unwanted]).toEqual([path, []])
-      expect([path, node.type !== undefined || node[FREE] === true]).toEqual([path, true])
+      expect([path, node.type !== undefined || node[FREE] === true || node[INT_OR_STRING] === true]).toEqual([
+        path,
+        true,
+      ])
     }
   })
 
@@ -77,7 +81,7 @@ describe.each(kinds)('CRD of %s', (kind) => {
 
 // What this version publishes. A change of a CRD is a decision: say what upgrading it means where it is made.
 test.each<[Kind, string]>([
-  ['AgentRuntime', '746caebca4aa03d5ed7d05efdcd3bcda'],
+  ['AgentRuntime', 'b535487aae7d4763a4ef4074f636c195'],
   ['Agent', '48379ef41399ce1c3affba36fd0ea08b'],
   ['Team', '0ed22d100e67e5142727b34530251cd2'],
   ['Workflow', 'ec24550e9f756a7855959c1e2d009840'],

@@ -271,6 +271,9 @@ describeCluster('what pods start from while no operator runs', () => {
     await isServed()
     await cluster().kubectl(['delete', 'validatingadmissionpolicybinding/no-boot-sets'])
     await scene.declare('Agent', 'more', { instructions: 'more' })
+    const isWritten = async () => Object.hasOwn((await bootSetOf(cluster(), NAMESPACE))?.set.items ?? {}, 'agents/more')
+    // The API server goes on refusing for a while.
+    await until('it is written', isWritten, 45_000)
     await scene.shows('AgentRuntime', 'default')
     clock.run(1)
     await scene.remove('Agent', 'more')

@@ -39,8 +39,12 @@ async function exercise(cluster: Cluster, namespace: string, runtime: PodRuntime
   await isServed('agents', 'support')
   await isServed('teams', 'desk')
   await isServed('workflows', 'flow')
+  const isDone = async (verb: string) =>
+    (await cluster.auditEvents({ namespace, user: ACCOUNT, resource: 'secrets', verbs: [verb] })).length > 0
+  await until('a boot set is written', () => isDone('patch'))
   await cluster.apply(agent('two'))
   await until('the edit is served', async () => (await ask(runtime.url, 'agents/support')) === 'two')
+  await until('the older boot set is taken away', () => isDone('delete'))
   await setFiles('{')
   await until('it is refused', async () => (await ready('agentruntimes', 'default')) === 'Ready=False/InvalidSyntax')
   await setFiles("'two'")

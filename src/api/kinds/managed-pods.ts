@@ -18,7 +18,11 @@ const passedOn = (what: string) =>
   z.array(freeObject()).max(64).meta({ 'x-kubernetes-list-type': 'atomic' }).describe(what)
 
 const namedPassedOn = (what: string) =>
-  listByName(z.looseObject({ name: text(253) }).meta({ 'x-kubernetes-preserve-unknown-fields': true })).describe(what)
+  listByName(
+    z
+      .looseObject({ name: text(253).describe('Name of the volume') })
+      .meta({ 'x-kubernetes-preserve-unknown-fields': true }),
+  ).describe(what)
 
 const resources = z.strictObject({
   requests: amounts().optional().describe('What is set aside for each pod'),
@@ -33,7 +37,7 @@ const environmentVariable = withRules(
       .max(253)
       .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, 'must be the name of an environment variable')
       .describe('Name of the variable'),
-    value: text(32_768).optional().describe('Its value'),
+    value: text(32_768).optional().describe('Value of the variable'),
     valueFrom: freeObject().optional().describe('Where its value is taken from, as in a pod: secretKeyRef, fieldRef …'),
   }),
   [
@@ -48,11 +52,8 @@ const environmentVariable = withRules(
 const pod = z.strictObject({
   labels: keys().optional().describe('Labels of the pods besides the operator’s own'),
   annotations: keys().optional().describe('Annotations of the pods'),
-  imagePullSecrets: z
-    .array(z.strictObject({ name: text(253).describe('Name of the Secret') }))
-    .max(16)
+  imagePullSecrets: listByName(z.strictObject({ name: text(253).describe('Name of the Secret') }), 16)
     .optional()
-    .meta({ 'x-kubernetes-list-type': 'atomic' })
     .describe('Secrets that pulling the image takes'),
   nodeSelector: z
     .record(z.string().max(317), z.string().max(63))

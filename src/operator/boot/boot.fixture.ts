@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { decodeBootSet } from '../../api/index.ts'
 import { ApiError, type ObjectName } from '../../kube/index.ts'
 import type { BootOwner, BootSecrets, Slot } from './secrets.ts'
@@ -50,3 +51,6 @@ export class FakeBootSecrets implements BootSecrets {
 }
 
 export const forbidden = (message: string): ApiError => new ApiError({ code: 403, reason: 'Forbidden', message })
+
+/** At once, so that a test need not wait for other threads. */
+export const packNow = async (bytes: Uint8Array): Promise<Uint8Array> => gzipSync(bytes)

@@ -75,6 +75,6 @@ test('at every moment of any series of writes, some of which break off, a whole 
       const slots = new Slots()
       for (const each of writes) slots.write(each)
     }),
-    { numRuns: 200, seed: 21 },
+    { numRuns: 80, seed: 21 },
   )
 })

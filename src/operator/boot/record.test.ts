@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type BootSet, encodeBootSet } from '../../api/index.ts'
 import { createVirtualClock } from '../../clock.fixture.ts'
 import { agent, push, request, settings } from '../../runtime/registry/registry.fixture.ts'
-import { FakeBootSecrets, forbidden } from './boot.fixture.ts'
+import { FakeBootSecrets, forbidden, packNow } from './boot.fixture.ts'
 import type { BootContents } from './contents.ts'
 import { BootRecord, WRITE_PAUSE_MS } from './record.ts'
 
@@ -47,7 +47,7 @@ afterEach(() => {
 const open = async (fence = 5): Promise<BootRecord> => {
   const record = new BootRecord(
     {
-      ...{ runtime: OWNER, fence, clock, secrets, stands: secrets.stands, random: () => 0.5 },
+      ...{ runtime: OWNER, fence, clock, secrets, stands: secrets.stands, random: () => 0.5, pack: packNow },
       inTurn: (task) => task(),
       owner: () => owner,
       log: { warn: (message, fields) => void lines.push(`${message} ${JSON.stringify(fields)}`) },
@@ -60,17 +60,12 @@ const open = async (fence = 5): Promise<BootRecord> => {
   await turn()
   return record
 }
-/** Lets time pass, and what is packed meanwhile be packed. */
-const pass = async (ms: number) => {
-  for (let left = ms; left > 0; left -= 500) {
-    clock.advance(Math.min(left, 500))
-    await settled()
+/** Lets time pass, a step after the other. */
+const pass = async (ms: number, stepMs = 500) => {
+  for (let left = ms; left > 0; left -= stepMs) {
+    clock.advance(Math.min(left, stepMs))
+    await turn(4)
   }
-}
-/** Packing goes on outside of this thread. */
-const settled = async () => {
-  for (let index = 0; index < 5; index += 1) await new Promise((resolve) => setTimeout(resolve, 1))
-  await turn(3)
 }
 const roleIn = (set: BootSet | undefined) =>
   (set?.items['agents/support']?.definition as { spec: { role: string } } | undefined)?.spec.role
@@ -146,12 +141,12 @@ describe('what is to be kept', () => {
     record.keep(() => contents('one'))
     await pass(1_000)
     record.keep(() => contents('one'))
-    await pass(60_000)
+    await pass(60_000, 2_500)
     stop.abort()
     stop = new AbortController()
     const next = await open(6)
     next.keep(() => contents('one'))
-    await pass(60_000)
+    await pass(60_000, 2_500)
     expect(secrets.steps).toEqual(['write 0'])
   })
 
@@ -192,7 +187,7 @@ describe('what is to be kept', () => {
     owner = OWNER
     record.keep(() => contents('one'))
     record.end()
-    await pass(60_000)
+    await pass(60_000, 2_500)
     await record.flush(new AbortController().signal)
     expect(secrets.steps).toEqual([])
   })
@@ -203,7 +198,7 @@ describe('what cannot be kept', () => {
     const record = await open()
     const bundles = { a: LARGE, b: LARGE, c: LARGE }
     record.keep(() => contents('one', { bundles, spare: ['b', 'c'] }))
-    for (let waits = 0; waits < 200 && secrets.found === undefined; waits += 1) await pass(500)
+    await pass(3_000)
     expect(Object.keys(secrets.found?.set.bundles ?? {})).toEqual(['a'])
     expect(record.problem).toBeUndefined()
     const steps = [...secrets.steps]
@@ -218,7 +213,7 @@ describe('what cannot be kept', () => {
   test('is a problem that says how much it is, and goes when it fits', async () => {
     const record = await open()
     record.keep(() => contents('one', { bundles: { a: LARGE, b: LARGE, c: LARGE } }))
-    for (let waits = 0; waits < 200 && record.problem === undefined; waits += 1) await pass(500)
+    await pass(3_000)
     expect(record.problem?.reason).toBe('BootSetTooLarge')
     expect(record.problem?.message).toMatch(/take \d+ MB in the boot set, which holds 8 MB/)
     expect(secrets.steps).toEqual([])
@@ -236,11 +231,11 @@ describe('what cannot be kept', () => {
     expect(record.problem).toMatchObject({ reason: 'BootSetNotWritten' })
     expect(record.problem?.message).toContain('403 exceeded quota: secrets')
     const before = changes
-    await pass(60_000)
+    await pass(60_000, 2_500)
     expect(lines.length).toBeLessThan(8)
     expect(changes).toBe(before)
     secrets.refusal = undefined
-    await pass(120_000)
+    await pass(120_000, 2_500)
     expect([record.problem, roleIn(secrets.found?.set)]).toEqual([undefined, 'one'])
   })
 })

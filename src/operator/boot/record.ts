@@ -5,7 +5,7 @@ import type { Log } from '../../log.ts'
 import type { BootContents } from './contents.ts'
 import type { BootOwner, BootSecrets } from './secrets.ts'
 import { NO_SEEDS, type Seeds, seedsOf } from './seeds.ts'
-import { BootSlots } from './slots.ts'
+import { BootSlots, type BootSlotsOptions } from './slots.ts'
 
 /** What all boot records share. */
 export type BootRecordDeps = {
@@ -14,6 +14,7 @@ export type BootRecordDeps = {
   readonly clock: Clock
   readonly log: Pick<Log, 'warn'>
   readonly random?: () => number
+  readonly pack?: BootSlotsOptions['pack']
   /** Runs a task when not too many others do: each holds a set in memory. */
   readonly inTurn: <T>(task: () => Promise<T>) => Promise<T>
   /** Whether a Secret is still as it was at that version, as far as anybody knows. */

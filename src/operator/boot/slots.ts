@@ -23,6 +23,8 @@ export type BootSlotsOptions = {
   readonly now: () => number
   /** Whether a Secret is still as it was at that version, as far as anybody knows. */
   readonly stands: (secret: ObjectName, resourceVersion: string) => boolean
+  /** gzip; outside of this thread when absent. */
+  readonly pack?: ((bytes: Uint8Array) => Promise<Uint8Array>) | undefined
 }
 
 type Whole = {
@@ -39,12 +41,14 @@ const gzipped = promisify(gzip)
 /** The slots of one AgentRuntime as this process knows them. One call at a time. */
 export class BootSlots {
   readonly #options: BootSlotsOptions
+  readonly #pack: (bytes: Uint8Array) => Promise<Uint8Array>
   #whole: Whole | undefined
   #others: readonly number[] = []
   #lastSequence = 0
 
   constructor(options: BootSlotsOptions) {
     this.#options = options
+    this.#pack = options.pack ?? gzipped
   }
 
   /**
@@ -73,11 +77,11 @@ export class BootSlots {
     const all: Unstamped = { runtime: `${owner.namespace}/${owner.name}`, fence, ...contents }
     const few: Unstamped = { ...all, bundles: without(all.bundles, spare) }
     if (this.#holds(owner, all)) return false
-    const whole = await packedOf(all)
+    const whole = await this.#packed(all)
     if (whole instanceof Uint8Array) return this.#write(all, whole, owner, signal)
     if (spare.length === 0) throw new ProblemError(whole)
     if (this.#holds(owner, few)) return false
-    const part = await packedOf(few)
+    const part = await this.#packed(few)
     if (part instanceof Uint8Array) return this.#write(few, part, owner, signal)
     throw new ProblemError(part)
   }
@@ -97,6 +101,14 @@ export class BootSlots {
     )
   }
 
+  /** A set as it is written, or why it is not: it is larger than the slots, or than who reads it would unpack. */
+  async #packed(set: Unstamped): Promise<Uint8Array | Problem> {
+    const text = Buffer.from(bootSetText(set))
+    if (text.length > BOOT_TEXT_BYTES) return tooLarge(`${megabytes(text.length)} unpacked`, BOOT_TEXT_BYTES)
+    const packed = await this.#pack(text)
+    return packed.length > BOOT_SET_BYTES ? tooLarge(megabytes(packed.length), BOOT_SET_BYTES) : packed
+  }
+
   async #write(set: Unstamped, packed: Uint8Array, owner: BootOwner, signal: AbortSignal): Promise<true> {
     const { secrets, now } = this.#options
     this.#lastSequence += 1
@@ -113,14 +125,6 @@ export class BootSlots {
     this.#others = remove
     return true
   }
-}
-
-/** A set as it is written, or why it is not: it is larger than the slots, or than who reads it would unpack. */
-async function packedOf(set: Unstamped): Promise<Uint8Array | Problem> {
-  const text = Buffer.from(bootSetText(set))
-  if (text.length > BOOT_TEXT_BYTES) return tooLarge(`${megabytes(text.length)} unpacked`, BOOT_TEXT_BYTES)
-  const packed = await gzipped(text)
-  return packed.length > BOOT_SET_BYTES ? tooLarge(megabytes(packed.length), BOOT_SET_BYTES) : packed
 }
 
 const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1_000_000)} MB`

@@ -1,10 +1,8 @@
 export type { Installation } from './children.ts'
 export {
   type ChildObjects,
-  type DeclaredRuntime,
   type Prepared,
   RuntimeObjects,
-  type RuntimeObjectsDeps,
 } from './objects.ts'
 export {
   CHILD_KINDS,

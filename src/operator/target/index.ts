@@ -2,5 +2,5 @@ export { CALL_RESULTS, type CallResult, counted, POD_CALLS, type PodCall } from 
 export { createEventParser } from './event-parser.ts'
 export type { RunBy } from './hints.ts'
 export { createHttpTarget, type HttpTarget, type HttpTargetOptions } from './http-target.ts'
-export type { TlsTrust } from './trusted-pems.ts'
+export { includesTrust, type TlsTrust } from './trusted-pems.ts'
 export { createTurns } from './turns.ts'

@@ -120,16 +120,34 @@ describe('following pods', () => {
   })
 
   describe('whose certificate authority changes', () => {
-    const trusting = (ca: string) => (host: string) => ({ ...addressOf(host), tls: { ca, serverName: 'main' } })
+    const pem = (text: string) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`
+    const trusting = (ca: string, runBy: PodAddress['runBy'] = 'others') => {
+      const tls = { ca, serverName: 'main' }
+      return (host: string): PodAddress => ({ ...addressOf(host), runBy, tls })
+    }
 
-    test('goes on with the new one, and asks the pod at once whether it is trusted', () => {
+    test('goes on while the old one is trusted too, and asks the pod at once whether it is', () => {
       const { pods, log, reached } = make()
-      pods.follow([podOf('p')], trusting('one'))
-      pods.follow([podOf('p')], trusting('one'))
+      pods.follow([podOf('p')], trusting(pem('one')))
+      pods.follow([podOf('p')], trusting(pem('one')))
       expect(log).toEqual(['connected p'])
-      expect(pods.follow([podOf('p')], trusting('two'))).toBe(false)
+      expect(pods.follow([podOf('p')], trusting(pem('two') + pem('one')))).toBe(false)
       expect(log).toEqual(['connected p', 'asked p again'])
-      expect(reached.at(-1)?.tls?.()).toEqual({ ca: 'two', serverName: 'main' })
+      expect(reached.at(-1)?.tls?.()).toEqual({ ca: pem('two') + pem('one'), serverName: 'main' })
+    })
+
+    test('begins anew where the old one is trusted no more, and somebody else runs it', () => {
+      const { pods, log } = make()
+      pods.follow([podOf('p')], trusting(pem('one')))
+      pods.follow([podOf('p')], trusting(pem('two')))
+      expect(log).toEqual(['connected p', 'ended p', 'closed 10.0.0.1', 'connected p'])
+    })
+
+    test('goes on where the operator takes away an old one of its own', () => {
+      const { pods, log } = make()
+      pods.follow([podOf('p')], trusting(pem('two') + pem('one'), 'operator'))
+      pods.follow([podOf('p')], trusting(pem('two'), 'operator'))
+      expect(log).toEqual(['connected p', 'asked p again'])
     })
 
     test('begins anew where there was none before', () => {

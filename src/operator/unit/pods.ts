@@ -4,7 +4,7 @@ import type { KubeObject, ObjectName } from '../../kube/types.ts'
 import type { PodChange, PodConnection } from '../pods/index.ts'
 import type { PodLink, PodView, RuntimeTarget } from '../ports.ts'
 import type { Difference } from '../sync/difference.ts'
-import type { RunBy, TlsTrust } from '../target/index.ts'
+import { includesTrust, type RunBy, type TlsTrust } from '../target/index.ts'
 import { managedServerName, type TokenChoice } from '../trust/index.ts'
 
 /** A pod that did not do what it was told: it is left alone until `retryAt`, on the clock's monotonic reading. */
@@ -205,15 +205,20 @@ const acceptedBy = ({ link, state }: PodConnection): readonly string[] | undefin
 /**
  * Goes on with an address that differs in tokens and certificate authorities only. A pod is asked again at once whether
  * it is trusted still.
- * @returns false when it is another address
+ * @returns false when it is another address, or what somebody else's pod said is worth nothing to those trusted now
  */
 function takeAddress(entry: Kept, address: PodAddress): boolean {
   const { host, port, tls } = entry.address
-  const isSame = host === address.host && port === address.port && (tls === undefined) === (address.tls === undefined)
-  if (!isSame) return false
+  if (host !== address.host || port !== address.port || !staysTrusted(tls, address)) return false
   entry.address = address
   if (tls?.ca !== address.tls?.ca || tls?.serverName !== address.tls?.serverName) entry.connection.refresh()
   return true
+}
+
+/** The operator's own pods are shown by its own authorities, of which the older ones go when nothing hangs on them. */
+function staysTrusted(before: TlsTrust | undefined, { tls: now, runBy }: PodAddress): boolean {
+  if (before === undefined || now === undefined) return before === now
+  return runBy === 'operator' || includesTrust(now, before)
 }
 
 /** A pod that does not answer is told by that; what it failed at before says less. */

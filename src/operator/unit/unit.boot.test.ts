@@ -12,12 +12,9 @@ let unit: TestUnit
 const hashOf = (text: string) => bundleHash(filesOf({ 'tools/x.ts': text }))
 const servedBy = (id: string) => unit.pods.map(({ serving }) => serving[id])
 const put = (text: string) => unit.configMap('files', { 'tools/x.ts': text })
-/** Packing goes on outside of this thread. */
-const packed = async (sequence: number) => {
-  for (let waits = 0; waits < 400 && unit.bootSecrets.found?.stamp.sequence !== sequence; waits += 1) {
-    await unit.pass(250)
-    await new Promise((resolve) => setTimeout(resolve, 1))
-  }
+/** Lets the record be written. */
+const written = async (sequence: number) => {
+  await unit.pass(6_000)
   expect(unit.bootSecrets.found?.stamp.sequence).toBe(sequence)
 }
 const all = (value: string) => unit.pods.map(() => value)
@@ -30,7 +27,7 @@ const recorded = async (): Promise<string> => {
   put('good')
   unit.agent('a')
   await unit.quiet()
-  await packed(1)
+  await written(1)
   return unit.revision('agents/a')
 }
 const refuse = (pods: readonly FakePod[], revision: string) => {
@@ -59,11 +56,11 @@ describe('another process of the operator', () => {
     unit.agent('a', { role: 'bad' })
     refuse(unit.pods, unit.revision('agents/a'))
     await unit.quiet()
-    await packed(2)
+    await written(2)
     await unit.pass(3_000)
     const before = unit.pods.map(({ sent }) => sent.length)
     const { steps } = unit.bootSecrets
-    const written = steps.length
+    const stepsBefore = steps.length
     unit.restart(6)
     await unit.pass(20_000)
     expect([servedBy('agents/a'), servedBy('bundle/files')]).toEqual([all(good), all(hashOf('good'))])
@@ -72,7 +69,7 @@ describe('another process of the operator', () => {
       const activations = sent.slice(before[index]).filter(({ mode }) => mode === 'activate')
       expect(activations.map(({ items, bundles, pins }) => [items, bundles, pins])).toEqual([[{}, {}, undefined]])
     }
-    expect(steps.slice(written)).toEqual([])
+    expect(steps.slice(stepsBefore)).toEqual([])
   })
 
   test('gives what was good to pods that have nothing, though something bad is declared', async () => {
@@ -112,8 +109,11 @@ test('a pod that begins with an older set is told the rest at once, and until th
   const newer = unit.revision('agents/a')
   const [pod] = unit.pods as [FakePod]
   const held = Promise.withResolvers<void>()
+  const booted = Promise.withResolvers<void>()
+  pod.stateGate = () => booted.promise
   pod.restart()
   await bringTo(pod, part as Uint8Array)
+  booted.resolve()
   expect(pod.serving['agents/a']).toBe(older)
   pod.gate = () => held.promise
   await unit.pass(500)

@@ -11,7 +11,7 @@ import { createVirtualClock } from '../../clock.fixture.ts'
 import type { KubeObject } from '../../kube/types.ts'
 import { Registry } from '../../runtime/registry/index.ts'
 import { FakeLoader, filesOf, loadModel } from '../../runtime/registry/registry.fixture.ts'
-import { FakeBootSecrets } from '../boot/boot.fixture.ts'
+import { FakeBootSecrets, packNow } from '../boot/boot.fixture.ts'
 import { BootRecord } from '../boot/index.ts'
 import type { Dependents, FoundObject } from '../dependents/index.ts'
 import { connectPod } from '../pods/index.ts'
@@ -327,7 +327,7 @@ export class TestUnit {
   #openBoot(fence: number): BootRecord {
     const { clock, bootSecrets: secrets } = this
     const owner = { namespace: NAMESPACE, name: 'main', uid: 'uid-main' }
-    const common = { clock, fence, secrets, stands: secrets.stands, random: () => 0, log: SILENT }
+    const common = { clock, fence, secrets, stands: secrets.stands, random: () => 0, log: SILENT, pack: packNow }
     return new BootRecord(
       { ...common, runtime: owner, inTurn: (task) => task(), owner: () => owner, onChange: () => this.wake() },
       this.#stop.signal,

@@ -63,8 +63,8 @@ test('what may not be read is told for each kind and namespace', () => {
     { kind: 'ConfigMap', namespace: 'b' },
   ])
   watch('Secret', undefined)(failing('forbidden'))
-  expect(lines[0]).toContain('RoleBinding in the namespace')
-  expect(lines[4]).toContain('all-namespaces.yaml')
+  expect(lines[0]).toContain('add the namespace to `namespaces` of the chart')
+  expect(lines[4]).toContain('ClusterRoleBinding of deploy/install.yaml')
 })
 
 test('that it reads again is told once, and only after an obstacle that was told', () => {

@@ -41,7 +41,7 @@ export type LoadReport = {
 export interface Load {
   /** So far. */
   readonly failures: readonly LoadFailure[]
-  /** Begins no more, and waits for those under way. */
+  /** Begins no more, and waits for those under way; the same again when it is called again. */
   stop(): Promise<LoadReport>
 }
 
@@ -85,14 +85,19 @@ export function startLoad({ lines, runs, perSecond, newConnectionEvery }: LoadOp
     lagMs = Math.max(lagMs, ((due - begun) / perSecond) * 1000)
     while (begun < due) begin()
   }, TICK_MS)
+  const end = async (): Promise<LoadReport> => {
+    clearInterval(timer)
+    const seconds = (performance.now() - started) / 1000
+    await Promise.all(underWay)
+    await Promise.all([...pools.values()].map((pool) => pool.close()))
+    return { runs: begun, failures, latencies, seconds, lagMs: Math.round(lagMs) }
+  }
+  let report: Promise<LoadReport> | undefined
   return {
     failures,
-    stop: async () => {
-      clearInterval(timer)
-      const seconds = (performance.now() - started) / 1000
-      await Promise.all(underWay)
-      await Promise.all([...pools.values()].map((pool) => pool.close()))
-      return { runs: begun, failures, latencies, seconds, lagMs: Math.round(lagMs) }
+    stop: () => {
+      report ??= end()
+      return report
     },
   }
 }

@@ -1,0 +1,89 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { resource } from '../../api/support/operator.ts'
+import { startTellingModel, type TellingModel } from '../../api/support/telling-model.ts'
+import type { ClusterNode } from '../harness/node.ts'
+import { NETWORK } from '../harness/setup/layout.ts'
+import { installMidflight, type Release } from './install.ts'
+import { configMap, SCRIPTED, shows, toolFile } from './objects.ts'
+import { readyPods } from './pods.ts'
+import { type Line, lineTo } from './talk.ts'
+
+/** An installation with one AgentRuntime, `default`, and its agents. */
+export interface Site extends AsyncDisposable {
+  readonly node: ClusterNode
+  readonly release: Release
+  /** Where the AgentRuntime is. */
+  readonly team: string
+  /** Answers what agent `told` is told, and holds back what it is asked to `wait` with. */
+  readonly model: TellingModel
+  /** The runtime's Service: whoever calls stays with one pod. */
+  readonly line: Line
+  /** A Service of the same pods that spreads its calls over them. */
+  readonly spread: Line
+}
+
+export const PLACE = { runtime: 'default' } as const
+
+/** Agent `support` has a prompt and a tool of ConfigMap `files`; both say the version that they are. */
+export const filesOf = (version: string): Readonly<Record<string, string>> => ({
+  'weather.tool.ts': toolFile(`a tool of version ${version}`),
+  'support.prompt.md': `You are version ${version}\n\nBe brief and exact.\n`,
+})
+
+export const manyName = (number: number): string => `many-${number}`
+/** Agents `many-0` and on answer their name and version. */
+export const manySpec = (number: number, version: string) => ({ instructions: `${manyName(number)} ${version}` })
+
+export type SiteOptions = { readonly replicas: number; readonly many: number; readonly drainSeconds?: number }
+
+/** Resolves when all of it is served. */
+export async function openSite(node: ClusterNode, options: SiteOptions): Promise<Site> {
+  const { replicas, many, drainSeconds = 30 } = options
+  const model = await startTellingModel(NETWORK.address)
+  const team = await node.makeNamespace('team')
+  const release = await installMidflight(node, { namespaces: [team] })
+  const telling = { name: 'telling', provider: 'openai-compatible', model: 'x', baseURL: model.url }
+  const spec = {
+    ...{ replicas, drainSeconds, models: [SCRIPTED, telling] },
+    network: { allow: [NETWORK.address] },
+    bundles: [{ name: 'files', configMap: 'files' }],
+  }
+  await node.apply(configMap(team, 'files', filesOf('0.')))
+  await node.apply(resource('AgentRuntime', team, 'default', spec))
+  const agents = {
+    support: { prompt: { bundle: 'files', file: 'support.md' }, tools: ['weather'] },
+    told: { instructions: 'told', model: 'telling' },
+    ...Object.fromEntries(Array.from({ length: many }, (_, n) => [manyName(n), manySpec(n, '0.')])),
+  }
+  for (const [name, each] of Object.entries(agents)) await node.apply(resource('Agent', team, name, each))
+  await readyPods(node, { namespace: team, ...PLACE }, replicas)
+  for (const name of Object.keys(agents)) await shows(node, { kind: 'Agent', namespace: team, name })
+  const line = await lineTo(node, team, 'default')
+  const spread = { ...line, url: await spreadUrl(node, team) }
+  return {
+    ...{ node, release, team, model, line, spread },
+    [Symbol.asyncDispose]: async () => {
+      model.letGo()
+      await release[Symbol.asyncDispose]()
+      await model[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function spreadUrl(node: ClusterNode, namespace: string): Promise<string> {
+  const spec = { selector: { 'midflight.dev/runtime': 'default' }, ports: [{ port: 7777, targetPort: 'http' }] }
+  await node.apply({ apiVersion: 'v1', kind: 'Service', metadata: { namespace, name: 'spread' }, spec })
+  type Service = { readonly spec: { readonly clusterIP: string } }
+  const service = await node.call<Service>('GET', `/api/v1/namespaces/${namespace}/services/spread`)
+  const url = `http://${service.spec.clusterIP}:7777`
+  // Its rules are written by kube-proxy a moment later.
+  for (let left = 100; left > 0; left--) {
+    const isRouted = await fetch(`${url}/health`).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+    if (isRouted) return url
+    await sleep(100)
+  }
+  throw new Error('Service spread is not routed after 10 s')
+}
