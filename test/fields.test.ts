@@ -387,8 +387,32 @@ const PROOFS: Record<string, () => Promise<unknown>> = {
     ),
 }
 
+/** Fields of pods that the operator runs, by the test that shows what each becomes. */
+const OF_PODS: Record<string, readonly string[]> = {
+  'has in its container the %s of %j': [
+    ...['image', 'imagePullPolicy', 'resources', 'resources.limits', 'resources.requests'],
+    ...['env', 'env[].name', 'env[].value', 'env[].valueFrom'],
+  ],
+  'has a ServiceAccount without a token, until it is given another that its pods use': ['serviceAccountName'],
+  'is let end for as long as runs may go on': ['drainSeconds'],
+  'has no key where everybody may call': ['auth', 'auth.type'],
+  'has with %i replicas a disruption budget: %s': ['replicas'],
+  'has what spec.pod.%s says': [
+    ...['imagePullSecrets', 'imagePullSecrets[].name', 'nodeSelector', 'tolerations', 'affinity'],
+    ...['topologySpreadConstraints', 'priorityClassName'],
+  ].map((field) => `pod.${field}`),
+  'has the labels, annotations, volumes and mounts that are passed on besides its own': [
+    ...['pod', 'pod.labels', 'pod.annotations', 'pod.volumes', 'pod.volumes[].name', 'pod.volumeMounts'],
+  ],
+}
+
 // Fields that the runtime never sees: what they name is resolved before, and their proofs stand where that is done.
 const ELSEWHERE: Record<string, string> = {
+  ...Object.fromEntries(
+    Object.entries(OF_PODS).flatMap(([title, fields]) =>
+      fields.map((field) => [`AgentRuntime ${field}`, `src/operator/runtimes/children.test.ts › ${title}`]),
+    ),
+  ),
   'AgentRuntime dynamicApi':
     'src/runtime/server/routes/dynamic.test.ts › the settings turn the dynamic calls on and off from one request to the next',
   'AgentRuntime dynamicApi.enabled':
@@ -433,7 +457,8 @@ test('every field of every kind has a proof, and no proof is of a field that is 
   expect([...Object.keys(PROOFS), ...Object.keys(ELSEWHERE)].sort()).toEqual([...allFields].sort())
 })
 
-const titled = (title: string) => new RegExp(`^ *test(\\.each.*)?\\('${title.replaceAll('.', '\\.')}[:']`)
+const titled = (title: string) =>
+  new RegExp(`^ *(test(\\.each.*)?|\\]\\))\\('${title.replaceAll(/[.[\]]/g, '\\$&')}[:']`)
 
 test.each(Object.entries(ELSEWHERE))('%s: its proof stands in %s', async (_field, where) => {
   const [file = '', title = ''] = where.split(' › ')

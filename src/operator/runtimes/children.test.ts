@@ -136,13 +136,16 @@ describe('a pod', () => {
     expect([...volumes, ...containers[0].volumeMounts].map(({ name }) => name)).not.toContain('key')
   })
 
+  const FROM_SECRET = { name: 'A', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } }
   test.each<[string, object, object]>([
     ['image', {}, { image: 'midflight:1', imagePullPolicy: 'IfNotPresent' }],
     ['image', { imagePullPolicy: 'Never' }, { image: 'midflight:1', imagePullPolicy: 'Never' }],
     ['image', { image: 'mine:2' }, { image: 'mine:2', imagePullPolicy: undefined }],
     ['image', { image: 'mine:2', imagePullPolicy: 'Always' }, { image: 'mine:2', imagePullPolicy: 'Always' }],
     ['resources', { resources: { limits: { cpu: 1 } } }, { resources: { limits: { cpu: 1 } } }],
+    ['resources', { resources: { requests: { cpu: '5m' } } }, { resources: { requests: { cpu: '5m' } } }],
     ['env', { env: [{ name: 'A', value: 'b' }] }, { env: [{ name: 'MIDFLIGHT_POD_UID' }, { name: 'A', value: 'b' }] }],
+    ['env', { env: [FROM_SECRET] }, { env: [{ name: 'MIDFLIGHT_POD_UID' }, FROM_SECRET] }],
   ])('has in its container the %s of %j', (...[, spec, expected]) => {
     const { image, imagePullPolicy, resources, env } = container(spec)
     expect({ image, imagePullPolicy, resources, env }).toMatchObject(expected)

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from '@jest/globals'
 import { bundleHash } from '../../api/index.ts'
 import { bootFrom } from '../../runtime/boot/index.ts'
 import { filesOf } from '../../runtime/registry/registry.fixture.ts'
+import { forbidden } from '../boot/boot.fixture.ts'
 import { type FakePod, TestUnit } from './unit.fixture.ts'
 
 const BUNDLES = [{ name: 'files', configMap: 'files' }]
@@ -122,6 +123,19 @@ test('a pod that begins with an older set is told the rest at once, and until th
   await unit.pass(3_000)
   expect(servedBy('agents/a')).toEqual(all(newer))
   expect(unit.drifts).toBe(0)
+})
+
+test('a set that is refused shows while it is, and stops nothing', async () => {
+  await recorded()
+  unit.bootSecrets.refusal = forbidden('no quota')
+  unit.agent('a', { role: 'newer' })
+  await unit.pass(10_000)
+  expect(servedBy('agents/a')).toEqual(all(unit.revision('agents/a')))
+  expect(unit.unit.view.boot?.reason).toBe('BootSetNotWritten')
+  unit.bootSecrets.refusal = undefined
+  await unit.pass(20_000)
+  expect(unit.unit.view.boot).toBeUndefined()
+  await written(2)
 })
 
 /** As its process would, from a directory. */

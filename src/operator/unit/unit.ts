@@ -46,6 +46,8 @@ export class RuntimeUnit {
   #isAware = false
   /** Those of the pods that were told of. */
   #faults: readonly Problem[] = []
+  /** That was told of. */
+  #bootProblem: Problem | undefined
   #costMs = 0
 
   constructor(name: ObjectName, deps: UnitDeps, signal: AbortSignal) {
@@ -108,7 +110,7 @@ export class RuntimeUnit {
       bundles: this.#inputs?.bundleViews ?? new Map(),
       verdicts: this.#checks.verdicts,
       problem: this.#access,
-      boot: this.#deps.boot.problem,
+      boot: this.#bootProblem,
     }
     return this.#view
   }
@@ -287,8 +289,18 @@ export class RuntimeUnit {
     return this.#nextLook()
   }
 
+  /** What pods start from is told of the AgentRuntime alone. */
+  #tellBoot(): void {
+    const { problem } = this.#deps.boot
+    if (problem === this.#bootProblem) return
+    this.#bootProblem = problem
+    this.#view = undefined
+    this.#deps.touch([])
+  }
+
   #nextLook(): Outcome {
     this.#tellFaults()
+    this.#tellBoot()
     const now = this.#deps.clock.monotonic()
     if (this.#desired?.isWhole === false) return { type: 'requeue', afterMs: WHOLE_AGAIN_MS }
     const { entries, awaitedMs } = this.#pods
