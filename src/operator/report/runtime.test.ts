@@ -28,6 +28,7 @@ const BROKEN: Problem = {
 }
 const NO_SECRET: Problem = { reason: 'SecretNotFound', message: 'spec.models[0].apiKey: no Secret "llm"' }
 const NO_TOKEN: Problem = { reason: 'SecretNotFound', message: 'spec.adopt.tokenSecretRef: no Secret "management"' }
+const PINNED: Problem = { reason: 'Pinned', message: 'held at another version by a pin' }
 const THREE = [pod('a'), pod('b'), pod('c')]
 const statusOf = (runtime: RuntimeView, extra: Partial<RuntimeInput> = {}) =>
   written(reportRuntime(runtimeInput(runtime, extra)))
@@ -35,6 +36,8 @@ const settingsOf = (outcome: 'pending' | 'rejected', error: Problem) =>
   pod('a', { settings: serves(OLD, { candidate: { revision: SETTINGS, outcome, error } }) })
 const refusesFiles = (name: string) =>
   pod(name, { files: { active: OLD, candidate: { hash: FILES, outcome: 'rejected', error: BROKEN } } })
+const held = (name: string) =>
+  pod(name, { files: { active: OLD, candidate: { hash: FILES, outcome: 'pending', error: PINNED } } })
 const impossible = {
   type: 'refused' as const,
   problems: [{ reason: 'InvalidSpec' as const, message: 'spec.models: no' }],
@@ -59,6 +62,20 @@ describe('conditions', () => {
       'Accepted !Ready=SecretNotFound Available Reconciling',
     ],
     ['a bundle is refused', view([refusesFiles('a')]), {}, 'Accepted !Ready=InvalidSyntax Available Stalled'],
+    [
+      'a pod is held at the last good files',
+      view([held('a')], {
+        verdicts: new Map([['bundle/files', { revision: FILES, failures: [{ ...BROKEN, pod: 'a' }] }]]),
+      }),
+      {},
+      'Accepted !Ready=InvalidSyntax Available Stalled',
+    ],
+    [
+      'a pod is still held at the last good files, and the new ones are good',
+      view([held('a')]),
+      {},
+      'Accepted !Ready=Syncing Available Reconciling',
+    ],
     [
       'a ConfigMap is missing',
       view(THREE, { bundles: noConfigMap }),

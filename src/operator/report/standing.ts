@@ -52,8 +52,7 @@ export function bundleStanding(state: PodState, name: string, view: RuntimeView)
   const bundle = state.bundles.get(name)
   if (wanted?.hash === undefined) return leaving(unit, bundle)
   if (bundle?.active === wanted.hash) return SERVED
-  const standing = unitStanding(unit, bundle?.active, candidateOf(bundle), { desired: wanted.hash, view })
-  return standing.type === 'syncing' && state.pins.has(name) ? pinned(unit, name) : standing
+  return unitStanding(unit, bundle?.active, candidateOf(bundle), { desired: wanted.hash, view })
 }
 
 /** A problem that the operator itself found. */
@@ -70,12 +69,6 @@ function candidateOf(bundle: BundleState | undefined): Candidate {
   return { ...rest, revision }
 }
 
-const pinned = (unit: string, name: string): Standing => ({
-  type: 'waiting',
-  unit,
-  problem: { reason: 'Pinned', message: `bundle "${name}" is held at another version by a pin` },
-})
-
 function unitStanding(
   unit: string,
   active: string | undefined,
@@ -86,7 +79,8 @@ function unitStanding(
   if (candidate?.revision === desired && candidate.error !== undefined) {
     const { outcome, error: problem } = candidate
     if (outcome === 'rejected') return { type: 'refused', unit, problem }
-    if (outcome === 'pending') return { type: 'waiting', unit, problem }
+    // Only the operator pins: because of a verdict, or the next call takes the pin away.
+    if (outcome === 'pending' && problem.reason !== 'Pinned') return { type: 'waiting', unit, problem }
   }
   const verdict = active === desired ? undefined : view.verdicts.get(unit)
   const first = verdict?.revision === desired ? verdict.failures[0] : undefined

@@ -135,7 +135,7 @@ test('a set that is refused shows while it is, and stops nothing', async () => {
   unit.bootSecrets.refusal = undefined
   await unit.pass(20_000)
   expect(unit.unit.view.boot).toBeUndefined()
-  await written(2)
+  expect(unit.bootSecrets.found?.set.items['agents/a']?.revision).toBe(unit.revision('agents/a'))
 })
 
 /** As its process would, from a directory. */
