@@ -17,7 +17,7 @@ export const addServers: CommandGroup = (program, io, finish) => {
     .addHelpText('after', '\nExample:\n  midflight dev deploy/samples/quickstart --port 8080')
     .action(async (directories: string[], flags: object) => {
       const config = parseConfig(devConfig, flags, io.environment)
-      const { dev } = await import('../dev.ts')
+      const { dev } = await import('../serve/dev.ts')
       finish(await dev(directories, config, io))
     })
   program
@@ -52,7 +52,7 @@ export const addServers: CommandGroup = (program, io, finish) => {
     )
     .action(async (flags: object) => {
       const config = parseConfig(runtimeConfig, flags, io.environment)
-      const { runtime } = await import('../runtime.ts')
+      const { runtime } = await import('../serve/runtime.ts')
       finish(await runtime(config, io))
     })
 }

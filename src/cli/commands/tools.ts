@@ -19,7 +19,7 @@ export const addTools: CommandGroup = (program, io, finish) => {
     .description('Load manifests and files without serving them, and print every problem')
     .addHelpText('after', '\nExample:\n  midflight validate deploy/samples/quickstart')
     .action(async (paths: string[]) => {
-      const { validate } = await import('../validate.ts')
+      const { validate } = await import('../serve/validate.ts')
       finish(await validate(paths, io))
     })
   program

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../../api/harness/until.ts'
 import { resource } from '../../api/support/operator.ts'
 import { startTellingModel, type TellingModel } from '../../api/support/telling-model.ts'
 import type { ClusterNode } from '../harness/node.ts'
@@ -6,7 +6,7 @@ import { NETWORK } from '../harness/setup/layout.ts'
 import { installMidflight, type Release } from './install.ts'
 import { configMap, SCRIPTED, shows, toolFile } from './objects.ts'
 import { readyPods } from './pods.ts'
-import { type Line, lineTo } from './talk.ts'
+import { ask, type Line, lineTo } from './talk.ts'
 
 /** An installation with one AgentRuntime, `default`, and its agents. */
 export interface Site extends AsyncDisposable {
@@ -38,10 +38,28 @@ export type SiteOptions = { readonly replicas: number; readonly many: number; re
 
 /** Resolves when all of it is served. */
 export async function openSite(node: ClusterNode, options: SiteOptions): Promise<Site> {
-  const { replicas, many, drainSeconds = 30 } = options
-  const model = await startTellingModel(NETWORK.address)
   const team = await node.makeNamespace('team')
-  const release = await installMidflight(node, { namespaces: [team] })
+  const model = await startTellingModel(NETWORK.address)
+  let release: Release | undefined
+  const close = async () => {
+    model.letGo()
+    await model[Symbol.asyncDispose]()
+    await release?.[Symbol.asyncDispose]()
+  }
+  try {
+    release = await installMidflight(node, { namespaces: [team] })
+    await declare(node, team, model, options)
+    const line = await lineTo(node, team, 'default')
+    const spread = await spreadLine(node, team, line)
+    return { node, release, team, model, line, spread, [Symbol.asyncDispose]: close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function declare(node: ClusterNode, team: string, model: TellingModel, options: SiteOptions): Promise<void> {
+  const { replicas, many, drainSeconds = 30 } = options
   const telling = { name: 'telling', provider: 'openai-compatible', model: 'x', baseURL: model.url }
   const spec = {
     ...{ replicas, drainSeconds, models: [SCRIPTED, telling] },
@@ -58,32 +76,24 @@ export async function openSite(node: ClusterNode, options: SiteOptions): Promise
   for (const [name, each] of Object.entries(agents)) await node.apply(resource('Agent', team, name, each))
   await readyPods(node, { namespace: team, ...PLACE }, replicas)
   for (const name of Object.keys(agents)) await shows(node, { kind: 'Agent', namespace: team, name })
-  const line = await lineTo(node, team, 'default')
-  const spread = { ...line, url: await spreadUrl(node, team) }
-  return {
-    ...{ node, release, team, model, line, spread },
-    [Symbol.asyncDispose]: async () => {
-      model.letGo()
-      await release[Symbol.asyncDispose]()
-      await model[Symbol.asyncDispose]()
-    },
-  }
 }
 
-async function spreadUrl(node: ClusterNode, namespace: string): Promise<string> {
+async function spreadLine(node: ClusterNode, namespace: string, line: Line): Promise<Line> {
   const spec = { selector: { 'midflight.dev/runtime': 'default' }, ports: [{ port: 7777, targetPort: 'http' }] }
   await node.apply({ apiVersion: 'v1', kind: 'Service', metadata: { namespace, name: 'spread' }, spec })
   type Service = { readonly spec: { readonly clusterIP: string } }
   const service = await node.call<Service>('GET', `/api/v1/namespaces/${namespace}/services/spread`)
   const url = `http://${service.spec.clusterIP}:7777`
+  let last: unknown
   // Its rules are written by kube-proxy a moment later.
-  for (let left = 100; left > 0; left--) {
-    const isRouted = await fetch(`${url}/health`).then(
-      ({ ok }) => ok,
-      () => false,
-    )
-    if (isRouted) return url
-    await sleep(100)
+  const isRouted = async () => {
+    const answer = await ask({ ...line, url }, 'agents/support').catch((error: unknown) => {
+      last = error
+    })
+    return answer !== undefined
   }
-  throw new Error('Service spread is not routed after 10 s')
+  await until('Service spread is routed', isRouted, 60_000).catch((error: unknown) => {
+    throw new Error(String(error), { cause: last })
+  })
+  return { ...line, url }
 }

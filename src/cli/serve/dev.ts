@@ -1,11 +1,11 @@
-import { linkedTo } from '../clock.ts'
-import { directoryBundles } from '../dev/index.ts'
-import { listenPolicy } from '../runtime/server/index.ts'
-import { type DevConfig, UsageError } from './config.ts'
-import { exampleOf } from './example.ts'
-import { requireDirectories } from './files.ts'
+import { linkedTo } from '../../clock.ts'
+import { directoryBundles } from '../../dev/index.ts'
+import { listenPolicy } from '../../runtime/server/index.ts'
+import { type DevConfig, UsageError } from '../config.ts'
+import { exampleOf } from '../example.ts'
+import { requireDirectories } from '../files.ts'
+import type { Io } from '../io.ts'
 import { printLoaded, serveBoth } from './host.ts'
-import type { Io } from './io.ts'
 import { load } from './load.ts'
 
 /**

@@ -1,10 +1,10 @@
-import { systemClock } from '../clock.ts'
-import type { DirectoryBundle, LocatedProblem, Session } from '../dev/index.ts'
+import { systemClock } from '../../clock.ts'
+import type { DirectoryBundle, LocatedProblem, Session } from '../../dev/index.ts'
 // Not by way of the index, which brings what reads manifests.
-import { createMounts } from '../dev/mounts.ts'
-import { type Boot, bootFrom } from '../runtime/boot/index.ts'
-import type { Registry } from '../runtime/registry/index.ts'
-import { plural } from './io.ts'
+import { createMounts } from '../../dev/mounts.ts'
+import { type Boot, bootFrom } from '../../runtime/boot/index.ts'
+import type { Registry } from '../../runtime/registry/index.ts'
+import { plural } from '../io.ts'
 
 export type ManagedOptions = {
   readonly bundles: readonly DirectoryBundle[]

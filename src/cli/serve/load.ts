@@ -1,9 +1,9 @@
-import { type DirectoryBundle, formatReport, startSession } from '../dev/index.ts'
-import { createMetrics } from '../metrics.ts'
-import { createRuntime } from '../runtime/runtime.ts'
-import { createInThreadHost } from '../runtime/tools/index.ts'
+import { type DirectoryBundle, formatReport, startSession } from '../../dev/index.ts'
+import { createMetrics } from '../../metrics.ts'
+import { createRuntime } from '../../runtime/runtime.ts'
+import { createInThreadHost } from '../../runtime/tools/index.ts'
+import { hasColor, type Io } from '../io.ts'
 import type { Loaded } from './host.ts'
-import { hasColor, type Io } from './io.ts'
 
 export type Sources = { readonly manifests: readonly string[]; readonly bundles: readonly DirectoryBundle[] }
 

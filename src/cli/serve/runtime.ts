@@ -1,9 +1,9 @@
-import { linkedTo } from '../clock.ts'
-import { keyFile, listenPolicy, type SecretSource, type Serving, tokenFiles } from '../runtime/server/index.ts'
-import { type RuntimeConfig, UsageError } from './config.ts'
-import { pathKind, readKey, requireDirectories } from './files.ts'
+import { linkedTo } from '../../clock.ts'
+import { keyFile, listenPolicy, type SecretSource, type Serving, tokenFiles } from '../../runtime/server/index.ts'
+import { type RuntimeConfig, UsageError } from '../config.ts'
+import { pathKind, readKey, requireDirectories } from '../files.ts'
+import type { Io } from '../io.ts'
 import { type Loaded, loadManaged, printLoaded, serveBoth, serveManagement } from './host.ts'
-import type { Io } from './io.ts'
 
 /**
  * Runs one runtime, until it is stopped: by hand, or with a management token as an operator says. What was loaded is

@@ -1,8 +1,8 @@
 import { dirname } from 'node:path'
-import { directoryBundles } from '../dev/index.ts'
-import { pathKind } from './files.ts'
+import { directoryBundles } from '../../dev/index.ts'
+import { pathKind } from '../files.ts'
+import { type Io, plural } from '../io.ts'
 import { printProblems } from './host.ts'
-import { type Io, plural } from './io.ts'
 import { load } from './load.ts'
 
 /**

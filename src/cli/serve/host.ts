@@ -1,11 +1,11 @@
-import { type Linked, linkedTo } from '../clock.ts'
-import type { Session } from '../dev/index.ts'
+import { type Linked, linkedTo } from '../../clock.ts'
+import type { Session } from '../../dev/index.ts'
 // Not by way of the index: a runtime that an operator drives needs nothing that reads manifests, and starts faster.
-import { formatProblem } from '../dev/report.ts'
-import { createLog, type Log } from '../log.ts'
-import { createMetrics, type Metrics } from '../metrics.ts'
-import { toolClashes } from '../runtime/registry/index.ts'
-import { createRuntime, type Runtime } from '../runtime/runtime.ts'
+import { formatProblem } from '../../dev/report.ts'
+import { createLog, type Log } from '../../log.ts'
+import { createMetrics, type Metrics } from '../../metrics.ts'
+import { toolClashes } from '../../runtime/registry/index.ts'
+import { createRuntime, type Runtime } from '../../runtime/runtime.ts'
 import {
   type Auth,
   createApp,
@@ -18,12 +18,12 @@ import {
   type Serving,
   serve,
   type TlsFiles,
-} from '../runtime/server/index.ts'
-import { createInThreadHost } from '../runtime/tools/index.ts'
-import { version } from './files.ts'
-import { hasColor, type Io, plural } from './io.ts'
+} from '../../runtime/server/index.ts'
+import { createInThreadHost } from '../../runtime/tools/index.ts'
+import { version } from '../files.ts'
+import { hasColor, type Io, plural } from '../io.ts'
+import { logStrayErrors } from '../process-events.ts'
 import { type ManagedOptions, startManaged } from './managed.ts'
-import { logStrayErrors } from './process-events.ts'
 
 /** A runtime in this process and the session that keeps it loaded. */
 export type Loaded = { readonly runtime: Runtime; readonly session: Session; readonly metrics: Metrics }
