@@ -15,7 +15,7 @@ export {
   type FoundBootSet,
 } from './boot-set.ts'
 export { type BundleFiles, bundleHash, bundleOf, pushOf } from './bundle.ts'
-export { crdOf } from './crd.ts'
+export { crdOf } from './crd/crd.ts'
 export {
   type Definition,
   type DefinitionKind,

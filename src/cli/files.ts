@@ -18,13 +18,16 @@ export function requireDirectories(paths: readonly string[]): void {
 export function readKey(file: string): string {
   let key: string
   try {
-    key = readFileSync(file, 'utf8').trim()
+    key = firstKey(readFileSync(file, 'utf8'))
   } catch (error) {
     throw new UsageError(`--auth-key-file ${file} cannot be read: ${error instanceof Error ? error.message : error}`)
   }
   if (key === '') throw new UsageError(`--auth-key-file ${file} is empty: put the key into it`)
-  return key.split('\n', 1)[0]?.trim() ?? key
+  return key
 }
+
+/** The first of the keys in a text, one a line; empty when there is none. */
+export const firstKey = (text: string): string => text.trim().split('\n', 1)[0]?.trim() ?? ''
 
 const packageJson = z.object({ version: z.string() })
 

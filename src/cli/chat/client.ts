@@ -108,6 +108,8 @@ async function call(api: ApiAccess, path: string, init: RequestInit = {}): Promi
 
 function connectionMessage(api: ApiAccess, error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined
+  // Without a cause nothing was sent, and the error quotes the header that could not be.
+  if (cause === undefined) return `the key for ${api.name} holds what HTTP does not take as a key: correct it`
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
   if (code === 'ECONNREFUSED') return `nothing listens at ${api.name}: ${api.whenSilent()}`
   const why = cause instanceof Error ? cause.message : String(error)

@@ -7,6 +7,7 @@ import type { Connection } from '../cluster/connect.ts'
 import { explain, PODS, SECRETS, textAt, typeOf } from '../cluster/objects.ts'
 import { apiPortOf, isAdopting, podsOf, selectorOf, selectorText } from '../cluster/pods.ts'
 import { FailureError } from '../config.ts'
+import { firstKey } from '../files.ts'
 import type { Io } from '../io.ts'
 import { choosePod, keySourceOf, runtimeNameOf } from './choose.ts'
 import { type ApiAccess, findTarget, type Target } from './client.ts'
@@ -105,7 +106,7 @@ async function readApiKey(runtime: KubeObject, { client, namespace, signal }: As
   })
   const value = textAt(secret, 'data', key)
   if (value === undefined) throw new FailureError(`Secret ${name} has no "${key}" (yet): ${instead}`)
-  return Buffer.from(value, 'base64').toString().trim()
+  return firstKey(Buffer.from(value, 'base64').toString())
 }
 
 export type NextPod = { readonly namespace: string; readonly name: string; readonly port: number }

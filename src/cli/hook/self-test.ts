@@ -3,6 +3,7 @@ import { isApiError, type KubeObject } from '../../kube/index.ts'
 import { SECRETS, textAt, typeOf } from '../cluster/objects.ts'
 import { tookText } from '../cluster/text.ts'
 import { FailureError } from '../config.ts'
+import { firstKey } from '../files.ts'
 import { chooseModel, readiness, SCRIPTED } from './plan.ts'
 import { type Address, speak } from './speak.ts'
 import { type HookContext, untilFound } from './step.ts'
@@ -104,7 +105,7 @@ async function addressOf(runtime: string, { namespace, name, url }: SelfTest, { 
   const base = url ?? `http://${runtime}-runtime.${namespace}.svc:7777`
   return {
     url: `${base}/${RUNNABLE.Agent}/${name}/runs`,
-    key: encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString(),
+    key: encoded === undefined ? undefined : firstKey(Buffer.from(encoded, 'base64').toString()),
     secret,
   } satisfies Address
 }

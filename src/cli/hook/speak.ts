@@ -29,6 +29,9 @@ export async function speak({ url, key, secret }: Address, signal: AbortSignal):
     body = await response.json()
   } catch (error) {
     if (signal.aborted) throw error
+    // It quotes the header that could not be sent.
+    if (error instanceof TypeError && error.cause === undefined)
+      return { because: `Secret ${secret} holds what HTTP does not take as a key` }
     return { because: `${url} does not answer: ${reasonOf(error)}` }
   }
   if (response.ok) return { found: textAt(body, 'content') ?? '' }

@@ -1,5 +1,5 @@
 export { type BootContents, bootContents } from './contents.ts'
 export { BootRecord, type BootRecordDeps, type BootRecordOptions, WRITE_PAUSE_MS } from './record.ts'
 export { BootRecords } from './records.ts'
-export { BOOT_SECRET_TYPE, type BootOwner, type BootSecrets, bootSecretName, createBootSecrets } from './secrets.ts'
+export { BOOT_SECRET_TYPE, type BootOwner, type BootSecrets, createBootSecrets } from './secrets.ts'
 export { NO_SEEDS, type Seeds } from './seeds.ts'

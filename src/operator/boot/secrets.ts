@@ -1,6 +1,6 @@
 import { BOOT_SLOTS, bootPartFile } from '../../api/index.ts'
 import type { KubeClient, KubeObject, ObjectName, ResourceType } from '../../kube/index.ts'
-import { labelsOf, ownerReference, RUNTIME_LABEL } from '../runtimes/owned.ts'
+import { bootSecretName, labelsOf, ownerReference, RUNTIME_LABEL } from '../runtimes/owned.ts'
 
 /** An AgentRuntime that owns a boot set. */
 export type BootOwner = { readonly namespace: string; readonly name: string; readonly uid: string }
@@ -21,8 +21,6 @@ export interface BootSecrets {
 const SECRETS: ResourceType = { group: '', version: 'v1', plural: 'secrets', kind: 'Secret', namespaced: true }
 export const BOOT_SECRET_TYPE = 'midflight.dev/boot-set'
 const FIELD_MANAGER = 'midflight'
-
-export const bootSecretName = (runtime: string, slot: number): string => `midflight-${runtime}-boot-${slot}`
 
 export function createBootSecrets(client: Pick<KubeClient, 'list' | 'patch' | 'delete'>): BootSecrets {
   return {

@@ -12,9 +12,10 @@ import {
   ProblemError,
 } from '../../api/index.ts'
 import { type ObjectName, timestamp } from '../../kube/index.ts'
+import { bootSecretName } from '../runtimes/owned.ts'
 import type { BootContents } from './contents.ts'
 import { planSlots } from './plan.ts'
-import { type BootOwner, type BootSecrets, bootSecretName, type Slot } from './secrets.ts'
+import type { BootOwner, BootSecrets, Slot } from './secrets.ts'
 
 export type BootSlotsOptions = {
   readonly secrets: BootSecrets

@@ -35,6 +35,9 @@ export const OWN_PREFIX = 'midflight.dev/'
 /** Name of the Deployment, the Service and the others. */
 export const childName = (runtime: string): string => `${runtime}-runtime`
 
+/** Name of the Secret with one part of its boot set. */
+export const bootSecretName = (runtime: string, slot: number): string => `midflight-${runtime}-boot-${slot}`
+
 /** What selects the pods of an AgentRuntime. */
 export const podSelector = (runtime: string): Readonly<Record<string, string>> => ({ [RUNTIME_LABEL]: runtime })
 

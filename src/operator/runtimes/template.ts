@@ -1,11 +1,9 @@
-import { type AgentRuntimeSpec, DRAIN_SECONDS, hashText } from '../../api/index.ts'
-import { childName, labelsOf } from './owned.ts'
+import { type AgentRuntimeSpec, BOOT_SLOTS, bootPartFile, DRAIN_SECONDS, hashText } from '../../api/index.ts'
+import { bootSecretName, childName, labelsOf } from './owned.ts'
 import { BUNDLE_VOLUME, FILES, TEMPORARY, VOLUMES } from './passthrough.ts'
 
 export const PORTS = { http: 7777, management: 7778, metrics: 9464 } as const
 
-/** How many Secrets a boot set may take. */
-const BOOT_SECRETS = 8
 /** How long the container goes on as before when its pod leaves: until no proxy sends it anything new. */
 const PRE_STOP_SECONDS = 5
 /** What an end takes besides the time for what is under way. */
@@ -133,16 +131,16 @@ function volumesOf({ name, spec, bundles }: TemplateInput) {
     { name: VOLUMES.temporary, emptyDir: {} },
     ...(hasKey(spec) ? [secret(VOLUMES.key, `${childName(name)}-key`)] : []),
     secret(VOLUMES.management, `${childName(name)}-management`),
-    { name: VOLUMES.boot, projected: { sources: Array.from({ length: BOOT_SECRETS }, (_, n) => bootSource(name, n)) } },
+    { name: VOLUMES.boot, projected: { sources: Array.from({ length: BOOT_SLOTS }, (_, n) => bootSource(name, n)) } },
     ...bundles.map((bundle) => ({ name: volumeOf(bundle), configMap: { name: bundle.configMap, optional: true } })),
   ]
 }
 
-const bootSource = (name: string, part: number) => ({
+const bootSource = (name: string, slot: number) => ({
   secret: {
-    name: `midflight-${name}-boot-${part}`,
+    name: bootSecretName(name, slot),
     optional: true,
-    items: [{ key: `part-${part}`, path: `part-${part}` }],
+    items: [{ key: bootPartFile(slot), path: bootPartFile(slot) }],
   },
 })
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { crdOf, hashJson, KINDS, type Kind } from './index.ts'
+import { crdOf, hashJson, KINDS, type Kind } from '../index.ts'
 
 type Schema = {
   [key: string]: unknown

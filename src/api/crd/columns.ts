@@ -1,4 +1,4 @@
-import type { Kind } from './kinds/resource.ts'
+import type { Kind } from '../kinds/resource.ts'
 
 /** One column of `kubectl get`; those of priority 1 show with `-o wide`. */
 type Column = {

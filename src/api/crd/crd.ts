@@ -1,7 +1,7 @@
 import { z } from 'zod'
+import { API_VERSION } from '../kinds/common.ts'
+import { KINDS, type Kind } from '../kinds/resource.ts'
 import { COLUMNS } from './columns.ts'
-import { API_VERSION } from './kinds/common.ts'
-import { KINDS, type Kind } from './kinds/resource.ts'
 
 type Node = Record<string, unknown>
 
