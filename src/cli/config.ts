@@ -76,6 +76,10 @@ export const operatorConfig = z.object({
   workers: z.coerce.number(WORKERS).pipe(z.int(WORKERS).min(1, WORKERS).max(1000, WORKERS)).default(20),
   leaderElection: flag.default(true),
   leaseNamespace: namespaceName.optional(),
+  leaseName: z
+    .string()
+    .regex(/^[a-z0-9]([-a-z0-9]{0,251}[a-z0-9])?$/, 'must be a lower-case name of letters, digits and "-"')
+    .optional(),
   runtimeImage: text.optional(),
   runtimeImagePullPolicy: z
     .enum(['Always', 'IfNotPresent', 'Never'], 'must be one of Always, IfNotPresent, Never')

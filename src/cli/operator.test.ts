@@ -76,6 +76,7 @@ describe('midflight operator', () => {
     [['--metrics-port', '70000'], '--metrics-port must be at most 65535'],
     [['--leader-election', 'maybe'], '--leader-election must be true or false'],
     [['--lease-namespace', 'A'], '--lease-namespace must name'],
+    [['--lease-name', 'A'], '--lease-name must be'],
     [['--log-level', 'loud'], '--log-level must be one of debug, info, warn, error'],
     [['--kubeconfig', '/nowhere/config'], '--kubeconfig /nowhere/config'],
     [['--replicas', '2'], "unknown option '--replicas'"],

@@ -27,10 +27,11 @@ export async function operator(config: OperatorConfig, io: Io): Promise<number> 
   const identity = `${environment.hostname ?? 'operator'}-${randomBytes(5).toString('hex')}`
   const leaseNamespace = config.leaseNamespace ?? namespace ?? 'default'
   log.info('operator starts', { version: version(), server: cluster.server, namespaces: config.namespaces, identity })
-  const { namespaces, workers, leaderElection } = config
+  const { namespaces, workers, leaderElection, leaseName } = config
   const { runtimeImage: image, runtimeImagePullPolicy: imagePullPolicy } = config
   const installation = { isInCluster, image, imagePullPolicy }
-  const common = { cluster, namespaces, workers, leaderElection, leaseNamespace, identity, installation }
+  const lease = { leaderElection, leaseNamespace, leaseName }
+  const common = { cluster, namespaces, workers, ...lease, identity, installation }
   const running = startOperator({ ...common, log, clock: systemClock, registry }, signal)
   try {
     const health = await serveHealth(running, registry, config, signal)

@@ -56,6 +56,8 @@ export type OperatorOptions = {
   readonly workers: number
   readonly leaderElection: boolean
   readonly leaseNamespace: string
+  /** Which operators wait for each other: those of one Lease. Those of the same namespaces when absent. */
+  readonly leaseName?: string | undefined
   /** Unique to this process: a pod's name and something random. */
   readonly identity: string
   readonly log: Log
@@ -94,8 +96,9 @@ const BOOT_SETS = 4
 /** How long one object's reconcile may take: a few requests. */
 const ITEM_TIMEOUT_MS = 60_000
 
-/** The Lease of the operators of these namespaces: others get another one. */
-function leaseNameOf(namespaces: readonly string[], leaseNamespace: string): LeaseName {
+/** The Lease that is named, else that of the operators of these namespaces: others get another one. */
+function leaseNameOf({ namespaces, leaseNamespace, leaseName }: OperatorOptions): LeaseName {
+  if (leaseName !== undefined) return { namespace: leaseNamespace, name: leaseName }
   const hash = createHash('sha256')
     .update([...namespaces].sort().join(','))
     .digest('hex')
@@ -134,7 +137,7 @@ async function run(
   { enter, begun }: Progress,
   signal: AbortSignal,
 ): Promise<OperatorOutcome> {
-  const { cluster, registry, clock, log, identity, namespaces, leaseNamespace } = options
+  const { cluster, registry, clock, log, identity } = options
   const { leaseTimings = LEASE_TIMINGS } = options
   const connection = new AbortController()
   const metrics = createRestMetrics(registry, new URL(cluster.server).host)
@@ -144,7 +147,7 @@ async function run(
   try {
     await process.warmUp(signal)
     if (signal.aborted) return { type: 'ended' }
-    const lease = leaseNameOf(namespaces, leaseNamespace)
+    const lease = leaseNameOf(options)
     const leaders = createLeaderMetrics(registry).of(lease.name)
     if (!options.leaderElection) {
       const stamp = await stampLease({ client, lease, identity, clock, log }, signal)

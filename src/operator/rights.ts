@@ -44,6 +44,14 @@ export const RIGHTS: readonly Right[] = [
     because: 'what the pods acknowledged',
   },
   {
+    group: GROUP,
+    resources: [`${KINDS.AgentRuntime.plural}/finalizers`],
+    verbs: ['update'],
+    scope: 'watched',
+    because:
+      'objects that go with an AgentRuntime say so (`blockOwnerDeletion`), for which OpenShift and others ask for this',
+  },
+  {
     group: '',
     resources: ['configmaps'],
     verbs: ['get', 'list', 'watch'],

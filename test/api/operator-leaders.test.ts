@@ -4,7 +4,15 @@ import { type Cli, startCli } from '../../src/cli/cli.fixture.ts'
 import type { LeaseTimings } from '../../src/kube/index.ts'
 import type { Management } from '../../src/runtime/registry/index.ts'
 import { describeCluster, startFaultProxy, until, useCluster, WRITES } from './harness/index.ts'
-import { adopt, read, resource, startTestOperator, type TestOperator, told } from './support/operator.ts'
+import {
+  adopt,
+  read,
+  resource,
+  startTestOperator,
+  type TestOperator,
+  type TestOperatorOptions,
+  told,
+} from './support/operator.ts'
 import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
 
 const LONG_MS = 45_000
@@ -79,9 +87,10 @@ describeCluster('two operators at once', () => {
         told(await read(cluster(), 'agents', 'demo', 'support')) === 'Ready=True/Served',
       LONG_MS,
     )
-  const start = async (kubeconfig: string, leaseNamespace: string) => {
+  const start = async (kubeconfig: string, leaseNamespace: string, more: TestOperatorOptions = {}) => {
     const operator = await startTestOperator(cluster(), {
       ...{ kubeconfig, leaderElection: true, leaseNamespace, leaseTimings: TIMINGS },
+      ...more,
     })
     operators.push(operator)
     return operator
@@ -133,6 +142,17 @@ describeCluster('two operators at once', () => {
     await cli.sees(/^metrics {2}/m)
     return cli
   }
+
+  test('of one Lease wait for each other, also when they watch different namespaces', async () => {
+    await cluster().makeNamespace('release')
+    const before = await start(cluster().kubeconfig(), 'release', { leaseName: 'ours', namespaces: ['demo'] })
+    await leads(before)
+    const after = await start(cluster().kubeconfig(), 'release', { leaseName: 'ours', namespaces: ['demo', 'release'] })
+    await until('the other one waits', () => after.phase() === 'standby', LONG_MS)
+    await before.stop()
+    await leads(after)
+    await after.stop()
+  })
 
   test('fault 8: one that is stopped for longer than its lease writes nothing when it goes on, and ends', async () => {
     await cluster().makeNamespace('paused')

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { resource } from '../api/support/operator.ts'
 import { describeNode, until, useNode } from './harness/index.ts'
 import { installMidflight, OPERATOR_LABELS, type Release } from './support/install.ts'
@@ -15,7 +15,8 @@ const INSTALL_FILE = 'deploy/install.yaml'
 const RELEASED = 'docker.io/library/midflight:0.1.0'
 const NEXT = 'localhost/midflight:next'
 const FIRST_ANSWER_MS = 60_000
-const CRDS = ['agentruntimes', 'agents', 'teams', 'workflows'].map((plural) => `${plural}.midflight.dev`)
+const ALL_KINDS = 'agentruntimes,agents,teams,workflows'
+const CRDS = ALL_KINDS.split(',').map((plural) => `${plural}.midflight.dev`)
 
 describeNode('an installation', () => {
   // Hooks run in the order in which they stand here: this one while the node's namespaces are there.
@@ -25,6 +26,7 @@ describeNode('an installation', () => {
   const node = useNode()
   let release: Release
   let team: string
+  let other: string
 
   const agent = (name: string): Named => ({ kind: 'Agent', namespace: team, name })
   const inTeam = (...args: readonly string[]) => node().kubectl([...args, '-n', team], { cwd: ROOT })
@@ -66,9 +68,10 @@ describeNode('an installation', () => {
 
   test('answers within a minute of `helm install` and `kubectl apply`', async () => {
     team = await node().makeNamespace('team')
+    other = await node().makeNamespace('other')
     const system = await node().makeNamespace('system')
     const started = performance.now()
-    release = await installMidflight(node(), { namespaces: [], namespace: system })
+    release = await installMidflight(node(), { namespaces: [team, other], namespace: system })
     const installed = performance.now()
     await inTeam('apply', '-k', SAMPLES)
     const line = await until(
@@ -97,7 +100,6 @@ describeNode('an installation', () => {
     await node().apply(resource('Agent', team, 'pinned', { runtime: 'pinned', instructions: 'pinned' }))
     await readyPods(node(), { namespace: team, runtime: 'pinned' }, 2)
     await shows(node(), agent('pinned'))
-    const other = await node().makeNamespace('other')
     const defaultRuntime = { enabled: true, namespaces: [other] }
     const before = await who()
     await dropsNothing(() => release.upgrade({ logLevel: 'debug', defaultRuntime }))
@@ -133,44 +135,21 @@ describeNode('an installation', () => {
     await shows(node(), agent('pinned'))
   })
 
-  test('lets a namespace go that is deleted while agents are applied to it', async () => {
-    const doomed = await node().makeNamespace('doomed')
-    await node().apply(resource('AgentRuntime', doomed, 'default', { models: [SCRIPTED], drainSeconds: 0 }))
-    const put = (name: string) => node().apply(resource('Agent', doomed, name, { instructions: name }))
-    for (const name of ['a', 'b', 'c']) await put(name)
-    await shows(node(), { kind: 'Agent', namespace: doomed, name: 'a' })
-    const more = (async () => {
-      let applied = 0
-      // The API server takes none as soon as it knows that the namespace goes.
-      for (let number = 0; number < 200; number++) if (await put(`late-${number}`).catch(() => false)) applied += 1
-      return applied
-    })()
-    const started = performance.now()
-    await node().kubectl(['delete', 'namespace', doomed, '--wait=false'])
-    expect(await more).toBeGreaterThan(0)
-    await isGone(node(), `/api/v1/namespaces/${doomed}`, 120_000)
-    const seconds = ((performance.now() - started) / 1000).toFixed(1)
-    process.stdout.write(`a namespace with a runtime and agents was gone ${seconds} s after its deletion\n`)
-    expect(Object.values(await node().restartCounts(release.namespace, OPERATOR_LABELS))).toEqual([0, 0])
-    await patchSpec(node(), agent('pinned'), { instructions: 'pinned, after that' })
-    await shows(node(), agent('pinned'))
-  })
-
   describe('that is uninstalled', () => {
     let before: Awaited<ReturnType<typeof who>>
 
     test('leaves what people declared, and the agents go on answering', async () => {
       before = await who()
-      const declared = await inTeam('get', 'agentruntimes,agents,teams,workflows', '-o', 'name')
+      const declared = await inTeam('get', ALL_KINDS, '-o', 'name')
       await dropsNothing(() => release.uninstall())
-      expect(await inTeam('get', 'agentruntimes,agents,teams,workflows', '-o', 'name')).toBe(declared)
+      expect(await inTeam('get', ALL_KINDS, '-o', 'name')).toBe(declared)
       expect(await who()).toEqual(before)
       for (const name of CRDS) expect(await node().kubectl(['get', 'crd', name, '-o', 'name'])).toContain(name)
     })
 
     test('lets go of everything: what is deleted is gone at once', async () => {
       const finalizers = '{.items[*].metadata.finalizers}'
-      expect(await inTeam('get', 'agentruntimes,agents,teams,workflows', '-o', `jsonpath=${finalizers}`)).toBe('')
+      expect(await inTeam('get', ALL_KINDS, '-o', `jsonpath=${finalizers}`)).toBe('')
       await remove(node(), agent('concierge'))
       await isGone(node(), pathOf(agent('concierge')), 1000)
       const left = await node().kubectl(['get', 'clusterroles,clusterrolebindings', '-o', 'name'])
@@ -179,7 +158,7 @@ describeNode('an installation', () => {
 
     test('and installed again takes over what is there, without a restart', async () => {
       await dropsNothing(async () => {
-        release = await installMidflight(node(), { namespaces: [], namespace: release.namespace })
+        release = await installMidflight(node(), { namespaces: [team, other], namespace: release.namespace })
         await shows(node(), agent('pinned'))
         await shows(node(), agent('support'))
       })
@@ -192,33 +171,61 @@ describeNode('an installation', () => {
     })
   })
 
-  test('by deploy/install.yaml and kubectl alone works too', async () => {
-    await release.uninstall()
-    await inTeam('delete', 'agentruntimes,agents,teams,workflows', '--all', '--timeout=60s')
-    await node().images.tag(node().image, RELEASED)
-    const documents = await node().kubectl(['create', '--dry-run=client', '-o', 'name', '-f', INSTALL_FILE], {
-      cwd: ROOT,
-    })
-    const namesOf = (pattern: RegExp) => documents.split('\n').filter((name) => pattern.test(name))
-    try {
-      await node().kubectl(['apply', '--server-side', '--force-conflicts', '-f', INSTALL_FILE], { cwd: ROOT })
-      const where = ['-n', 'midflight-system']
-      await node().kubectl(['rollout', 'status', 'deployment/midflight-operator', '--timeout=90s', ...where])
-      const fresh = await node().makeNamespace('fresh')
-      await node().kubectl(['apply', '-k', SAMPLES, '-n', fresh], { cwd: ROOT })
-      await shows(node(), { kind: 'Agent', namespace: fresh, name: 'support' })
-      expect(await ask(await lineTo(node(), fresh, 'default'), 'agents/writer', 'a note')).toBe(
-        'Here is a note, written with care.',
-      )
-      await node().kubectl(['delete', '-k', SAMPLES, '-n', fresh, '--wait', '--timeout=60s'], { cwd: ROOT })
-      const gone = async () => (await runtimePods(node(), fresh, 'default')).length === 0
-      await until('its pods are gone', gone, 60_000)
-    } finally {
+  describe('by deploy/install.yaml and kubectl alone, in all namespaces', () => {
+    const SYSTEM = 'midflight-system'
+    let own: readonly string[] = []
+    const take = (...args: readonly string[]) => node().kubectl(args, { cwd: ROOT })
+
+    beforeAll(async () => {
+      await release.uninstall()
+      await node().images.tag(node().image, RELEASED)
+      const names = (await take('create', '--dry-run=client', '-o', 'name', '-f', INSTALL_FILE)).split('\n')
       // The definitions stay, as they do with Helm: others may have agents.
-      const own = namesOf(/^(namespace|clusterrole|clusterrolebinding)/)
-      await node().kubectl(['delete', '--wait', '--ignore-not-found', ...own])
+      own = names.filter((name) => /^(namespace|clusterrole|clusterrolebinding)/.test(name))
+      await take('apply', '--server-side', '--force-conflicts', '-f', INSTALL_FILE)
+      await take('rollout', 'status', 'deployment/midflight-operator', '--timeout=90s', '-n', SYSTEM)
+    })
+    // What has a finalizer goes while there is an operator.
+    afterAll(async () => {
+      await inTeam('delete', ALL_KINDS, '--all', '--timeout=60s')
+      await take('delete', '--wait', '--ignore-not-found', ...own)
       await node().images.remove(RELEASED)
-    }
+    })
+
+    test('serves agents that are applied where there was nothing', async () => {
+      const fresh = await node().makeNamespace('fresh')
+      await take('apply', '-k', SAMPLES, '-n', fresh)
+      await shows(node(), { kind: 'Agent', namespace: fresh, name: 'writer' })
+      const line = await lineTo(node(), fresh, 'default')
+      const answers = async () =>
+        (await tryAsk(line, 'agents/writer', 'a note')) === 'Here is a note, written with care.'
+      await until('writer answers', answers)
+      await take('delete', '-k', SAMPLES, '-n', fresh, '--wait', '--timeout=60s')
+      await until('its pods are gone', async () => (await runtimePods(node(), fresh, 'default')).length === 0, 60_000)
+    })
+
+    test('lets a namespace go that is deleted while agents are applied to it', async () => {
+      const doomed = await node().makeNamespace('doomed')
+      await node().apply(resource('AgentRuntime', doomed, 'default', { models: [SCRIPTED], drainSeconds: 0 }))
+      const put = (name: string) => node().apply(resource('Agent', doomed, name, { instructions: name }))
+      for (const name of ['a', 'b', 'c']) await put(name)
+      await shows(node(), { kind: 'Agent', namespace: doomed, name: 'a' })
+      const more = (async () => {
+        let applied = 0
+        // The API server takes none as soon as it knows that the namespace goes.
+        for (let number = 0; number < 200; number++) if (await put(`late-${number}`).catch(() => false)) applied += 1
+        return applied
+      })()
+      const started = performance.now()
+      await node().kubectl(['delete', 'namespace', doomed, '--wait=false'])
+      expect(await more).toBeGreaterThan(0)
+      await isGone(node(), `/api/v1/namespaces/${doomed}`, 120_000)
+      const seconds = ((performance.now() - started) / 1000).toFixed(1)
+      process.stdout.write(`a namespace with a runtime and agents was gone ${seconds} s after its deletion\n`)
+      expect(Object.values(await node().restartCounts(SYSTEM, OPERATOR_LABELS))).toEqual([0, 0])
+      await patchSpec(node(), agent('pinned'), { instructions: 'pinned, after that' })
+      await shows(node(), agent('pinned'))
+    })
   })
 })
 

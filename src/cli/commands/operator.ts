@@ -7,7 +7,7 @@ In a cluster no flag is needed: the pod's ServiceAccount says where the API serv
 KUBECONFIG, else ~/.kube/config. The CustomResourceDefinitions have to be there: midflight crds | kubectl apply
 --server-side -f -
 
-Of several operators of the same namespaces one is at work, the others wait with warm caches.
+Of several operators of the same namespaces, or of one --lease-name, one is at work, the others wait with warm caches.
 
 Examples:
   midflight operator --kubeconfig ~/.kube/config --namespaces team-a,team-b
@@ -25,6 +25,7 @@ export const addOperator: CommandGroup = (program, io, finish) => {
     .option('--workers <count>', 'objects that are worked on at once (default 20)')
     .option('--leader-election <true|false>', 'wait until no other operator is at work (default true)')
     .option('--lease-namespace <name>', "namespace of the Lease (default the pod's, else the context's, else default)")
+    .option('--lease-name <name>', 'operators with the same name wait for each other (default by their namespaces)')
     .option('--runtime-image <image>', 'image of the pods of AgentRuntimes that name none')
     .option('--runtime-image-pull-policy <policy>', 'when it is pulled: Always, IfNotPresent or Never')
     .option('--log-level <level>', 'debug, info, warn or error (default info)')

@@ -117,6 +117,33 @@ describe('an AgentRuntime whose pods the operator runs', () => {
     expect(messageOf(ofRuntime(runtime))).toBe(`${STUCK.message}: ${PULL.message}`)
   })
 
+  describe('with a pod that is alive and does not become Ready', () => {
+    const older: Problem = { reason: 'ProtocolMismatch', message: 'the runtime at b speaks version 0: update it' }
+    const notReady = (link: PodView['link']) => ({ ...strange('b', link), isReady: false })
+    const mismatched = notReady({ type: 'unreachable', problem: older })
+    const silent = notReady(SILENT)
+
+    test('says at once what is wrong with what it answers', () => {
+      expect(messageOf(ofRuntime(managed([pod('a'), mismatched])))).toMatch(
+        /; pod b: the runtime at b speaks version 0/,
+      )
+      const alone = ofItem(managed([mismatched]))
+      expect(conditionsIn(alone)).toBe('Accepted !Ready=ProtocolMismatch !Available Reconciling')
+      expect(messageOf(alone)).toMatch(/^AgentRuntime "default": pod b: the runtime at b speaks version 0/)
+    })
+
+    test('says that it does not answer only when its Deployment gives up: at first none does', () => {
+      const { problem } = SILENT as Extract<PodView['link'], { type: 'unreachable' }>
+      expect(messageOf(ofRuntime(managed([pod('a'), silent])))).not.toMatch(/pod b/)
+      expect(messageOf(ofItem(managed([silent])))).toMatch(/pod b is not Ready$/)
+      const told = `${STUCK.message}: pod b: ${problem.message}`
+      expect(messageOf(ofRuntime(managed([pod('a'), silent], { stuck: STUCK })))).toBe(told)
+      const alone = ofItem(managed([silent], { stuck: STUCK }))
+      expect(conditionsIn(alone)).toBe('Accepted !Ready=RolloutStuck !Available Reconciling')
+      expect(messageOf(alone)).toBe(`AgentRuntime "default": ${told}`)
+    })
+  })
+
   test('says of a pod that is not Ready what Kubernetes says of it, before that it does not answer', () => {
     const silent = { ...strange('b', SILENT), isReady: false }
     const joining = { ...strange('c', REACHABLE), isReady: false }

@@ -92,9 +92,9 @@ function findScaledToZero(runtime: string): Finding {
   return { row: { ready, available: false, progress: 'settled' }, certainty: 'known' }
 }
 
-/** Of pods that the operator runs, why there is none or none comes up, as Kubernetes and the API server say. */
-function describeNotUp(runtime: string, { problems, stuck, pods }: ManagedView): Note | undefined {
-  const trouble = troublesIn(pods)[0] ?? stuck
+/** Of pods that the operator runs, why there is none or none comes up, as Kubernetes, the API server and they say. */
+function describeNotUp(runtime: string, view: RuntimeView, { problems, pods }: ManagedView): Note | undefined {
+  const trouble = troublesIn(pods)[0] ?? describeStuck(view) ?? findSilent(view)
   if (trouble) return { reason: trouble.reason, message: `${runtime}: ${trouble.message}` }
   if (pods.size > 0) return undefined
   const [problem] = problems
@@ -102,14 +102,34 @@ function describeNotUp(runtime: string, { problems, stuck, pods }: ManagedView):
   return { reason: 'PodsNotFound', message: `${runtime} has no pods yet: ${why}` }
 }
 
+/** That new pods do not come up, and why as far as it is known; undefined while they may. */
+export function describeStuck(view: RuntimeView): Problem | undefined {
+  const { stuck, pods } = view.managed ?? {}
+  if (stuck === undefined || pods === undefined) return undefined
+  const cause = troublesIn(pods)[0] ?? findSilent(view)
+  return cause ? { ...stuck, message: `${stuck.message}: ${cause.message}` } : stuck
+}
+
+/** What is wrong with how a pod answers that does not become Ready. One that starts has nobody to answer at first. */
+export function findSilent({ managed, pods }: RuntimeView): Problem | undefined {
+  const mayStart = managed?.stuck === undefined
+  const isTold = (link: PodView['link']) =>
+    link.type === 'unreachable' && !(mayStart && link.problem.reason === 'RuntimeUnreachable')
+  const silent = firstByName(pods.filter(({ isReady, link }) => !isReady && isTold(link)))
+  if (silent?.link.type !== 'unreachable') return undefined
+  const { reason, message } = silent.link.problem
+  return { reason, message: `pod ${silent.name}: ${message}` }
+}
+
 /** Why pods do not come up, by their names. */
 export const troublesIn = (pods: ManagedView['pods']): Problem[] => [...pods.values()].flatMap((each) => each ?? [])
 
 /** No pod counts: there is none, or none has been given everything. */
-function findNoPods({ name, pods, claimedPods, problem, managed }: RuntimeView): Finding {
+function findNoPods(view: RuntimeView): Finding {
+  const { name, pods, claimedPods, problem, managed } = view
   const runtime = `AgentRuntime "${name.name}"`
   if (managed?.replicas === 0) return findScaledToZero(runtime)
-  const notUp = managed && describeNotUp(runtime, managed)
+  const notUp = managed && describeNotUp(runtime, view, managed)
   if (notUp) return notReady(notUp, false, 'reconciling')
   if (problem) return findUncallable({ ...problem, message: `${runtime}: ${problem.message}` }, false)
   if (pods.length === 0 && claimedPods.length > 0) {

@@ -7,11 +7,21 @@ import {
   type RuntimeStatus,
   SETTINGS_ID,
 } from '../../api/index.ts'
-import type { BundleView, ManagedView, PodView, RuntimeView } from '../ports.ts'
+import type { BundleView, PodView, RuntimeView } from '../ports.ts'
 import { conditionsOf } from './conditions.ts'
 import { failuresOf, placeOf } from './failures.ts'
 import { revisionPart } from './item.ts'
-import { type Declared, type Finding, findRefused, findServed, findUncallable, findUnkept, troublesIn } from './rows.ts'
+import {
+  type Declared,
+  describeStuck,
+  type Finding,
+  findRefused,
+  findServed,
+  findSilent,
+  findUncallable,
+  findUnkept,
+  troublesIn,
+} from './rows.ts'
 import { newsOfConditions, newsOfFailures, type Report, settle, type Times } from './settle.ts'
 import { bundleStanding, isCounted, runtimeStanding, SYNCING } from './standing.ts'
 import { podCount, type Tally, tally } from './tally.ts'
@@ -66,18 +76,16 @@ function find({ item, runtime: view }: RuntimeInput, counts: Tally): Finding {
   if (ready.status === 'False' || ready.reason === 'ScaledToZero') return finding
   if (problem) return findUncallable(problem, available)
   // Pods that join flip nothing, until it is said that they do not come.
-  if (managed?.stuck) return findUncallable({ ...managed.stuck, message: describeStuck(managed) }, available)
+  const stuck = describeStuck(view)
+  if (stuck) return findUncallable(stuck, available)
   if (view.boot) return findUnkept(view.boot, available)
   const notes = [
-    ...(managed ? troublesIn(managed.pods).slice(0, 1) : []).map((trouble) => trouble.message),
+    ...[managed && (troublesIn(managed.pods)[0] ?? findSilent(view))].flatMap((each) => each?.message ?? []),
     ...(claimedPods.length > 0 ? [`an older AgentRuntime has ${listNames(claimedPods)}`] : []),
   ]
   const message = clip([ready.message, ...notes].join('; '))
   return { ...finding, row: { ...finding.row, ready: { ...ready, message } } }
 }
-
-const describeStuck = ({ stuck, pods }: ManagedView): string =>
-  [stuck, troublesIn(pods)[0]].flatMap((each) => each?.message ?? []).join(': ')
 
 function bundleStatuses(view: RuntimeView, previous: RuntimeStatus | undefined): BundleStatus[] {
   return [...view.bundles].slice(0, MAX_STATUS_BUNDLES).map(([name, bundle]) => {

@@ -57,6 +57,13 @@ describe('what an AgentRuntime is made of', () => {
     expect(plan({ spec: { replicas } }).intents.PodDisruptionBudget.type).toBe(type)
   })
 
+  test('has a disruption budget that lets go of one pod at a time, and of any that is not Ready', () => {
+    expect(wanted(plan({ spec: { replicas: 2 } }), 'PodDisruptionBudget').spec).toEqual({
+      ...{ maxUnavailable: 1, unhealthyPodEvictionPolicy: 'AlwaysAllow' },
+      selector: { matchLabels: { 'midflight.dev/runtime': 'main' } },
+    })
+  })
+
   test('has a ServiceAccount without a token, until it is given another that its pods use', () => {
     expect(wanted(plan(), 'ServiceAccount').automountServiceAccountToken).toBe(false)
     const spec = { serviceAccountName: 'cloud' }
@@ -244,6 +251,14 @@ describe('whatever is declared:', () => {
       }),
       { numRuns: 30, seed: 52 },
     )
+  })
+
+  test('a bundle that is mounted from another ConfigMap than it is declared with is mounted anew', () => {
+    const before = { bundles: bundles('a', 'b') }
+    const present = wanted(plan({ spec: before }), 'Deployment')
+    const moved = { bundles: [{ name: 'a', configMap: 'others' }, ...bundles('c')] }
+    expect(pods(moved, { present })).toEqual(pods(moved))
+    expect(pods({ bundles: bundles('b', 'c') }, { present })).toEqual(pods(before))
   })
 
   test('what else changes of the pods takes the bundles that are declared then', () => {

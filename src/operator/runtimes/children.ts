@@ -64,7 +64,8 @@ export const UNCHANGED: Children = {
 
 /**
  * What the pods of an AgentRuntime are made from. Pure: the same input gives the same objects, to the byte. Bundles that
- * come or go change nothing of the pods that there are: they are mounted when something else rolls them.
+ * come or go change nothing of the pods that there are: they are mounted when something else rolls them. A bundle that
+ * is mounted from another ConfigMap than it is declared with rolls them.
  */
 export function childrenOf(input: ChildrenInput): Children {
   const { runtime, spec, installation, present } = input
@@ -82,12 +83,15 @@ export function childrenOf(input: ChildrenInput): Children {
       NetworkPolicy: apply('NetworkPolicy', { spec: policyOf(selector, installation) }),
       Service: apply('Service', { spec: serviceOf(runtime.name) }),
       PodDisruptionBudget:
-        spec.replicas > 1 ? apply('PodDisruptionBudget', { spec: { maxUnavailable: 1, selector } }) : DELETE,
+        spec.replicas > 1 ? apply('PodDisruptionBudget', { spec: { ...ONE_AT_A_TIME, selector } }) : DELETE,
       Deployment: image !== undefined && problems.length === 0 ? deploymentOf(input, image) : KEEP,
     },
     problems,
   }
 }
+
+/** Pods that are not Ready serve nobody: they must not keep a node from being drained. */
+const ONE_AT_A_TIME = { maxUnavailable: 1, unhealthyPodEvictionPolicy: 'AlwaysAllow' }
 
 const NO_IMAGE: Problem = {
   reason: 'InvalidSpec',
@@ -128,7 +132,7 @@ function policyOf(podSelectorOfAll: object, { namespace, isInCluster }: Installa
 function deploymentOf({ runtime, spec, present }: ChildrenInput, image: Image): Intent {
   const { name } = runtime
   const bare = hashJson(podTemplate({ name, spec, image, bundles: [] }))
-  const bundles = mountedIn(present, bare) ?? spec.bundles
+  const bundles = keptMounts(mountedIn(present, bare), spec.bundles) ?? spec.bundles
   const annotations = {
     [TEMPLATE]: bare,
     [BUNDLES]: JSON.stringify(bundles.map(({ name: bundle, configMap }) => ({ name: bundle, configMap }))),
@@ -143,6 +147,19 @@ function deploymentOf({ runtime, spec, present }: ChildrenInput, image: Image): 
     },
   }
   return { type: 'apply', object: objectOf('Deployment', runtime, body, annotations) }
+}
+
+/**
+ * What is mounted may stay unless a bundle is of another ConfigMap now: to a pod that starts, or that no operator calls
+ * any more, the files of the former one would be news, and serve.
+ */
+function keptMounts(
+  mounted: readonly Mounted[] | undefined,
+  declared: readonly Mounted[],
+): readonly Mounted[] | undefined {
+  const configMaps = new Map(declared.map(({ name, configMap }) => [name, configMap]))
+  const isOfAnother = ({ name, configMap }: Mounted) => (configMaps.get(name) ?? configMap) !== configMap
+  return mounted?.some(isOfAnother) ? undefined : mounted
 }
 
 /** The bundles that the pods have, as long as nothing else of them is to change. */

@@ -37,6 +37,7 @@ describe('what is wanted is not there', () => {
     ['when a list is in another order', ['b', 'a'], ['a', 'b']],
     ['when something else is there', { a: 'x' }, { a: { b: 'x' } }],
     ['when another amount is there', { limits: { cpu: '1' } }, { limits: { cpu: '1100m' } }],
+    ['when a right that is there unless it is denied is not denied', {}, { automountServiceAccountToken: false }],
     ['when two texts only look like one amount', { env: { A: '1000m' } }, { env: { A: '1' } }],
   ])('%s', (_, live, wanted) => {
     expect(covers(live, wanted)).toBe(false)

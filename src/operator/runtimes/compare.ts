@@ -7,7 +7,7 @@
  * @param field the name of the field that the values are of
  */
 export function covers(live: unknown, wanted: unknown, field = ''): boolean {
-  if (live === undefined || live === null) return isEmpty(wanted)
+  if (live === undefined || live === null) return isEmpty(wanted) && !UNSET_IS_NOT_FALSE.has(field)
   if (Array.isArray(wanted)) return Array.isArray(live) && coversList(live, wanted, field)
   if (isRecord(wanted)) {
     return (
@@ -33,6 +33,13 @@ function coversList(live: readonly unknown[], wanted: readonly unknown[], field:
     )
   })
 }
+
+/** What Kubernetes takes for true, or leaves to somebody else, unless it is said. */
+const UNSET_IS_NOT_FALSE: ReadonlySet<string> = new Set([
+  'allowPrivilegeEscalation',
+  'automountServiceAccountToken',
+  'enableServiceLinks',
+])
 
 /** Go leaves such fields out. */
 function isEmpty(value: unknown): boolean {

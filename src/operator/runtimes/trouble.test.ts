@@ -24,13 +24,13 @@ describe('a pod', () => {
       'whose image is not there',
       waiting('ErrImagePull', 'not found'),
       'ImagePullFailed',
-      /"mine:1" .*\(ErrImagePull\): not found/,
+      /"mine:1" .*\(ErrImagePull\): check spec\.image and .*; not found$/,
     ],
     [
       'whose image is waited for',
       waiting('ImagePullBackOff', 'Back-off 20s'),
       'ImagePullFailed',
-      /"mine:1" .*\(ImagePullBackOff\)$/,
+      /"mine:1" .*\(ImagePullBackOff\): check spec\.image and spec\.pod\.imagePullSecrets$/,
     ],
     [
       'that ends again and again',

@@ -36,10 +36,10 @@ function containerTrouble(container: Fields, pod: string): Problem | undefined {
   const waiting = recordOf(recordOf(container.state).waiting)
   const { reason, message } = waiting
   if (PULL_REASONS.has(reason)) {
-    const cause = reason === 'ImagePullBackOff' ? '' : `: ${textOf(message)}`
+    const cause = reason === 'ImagePullBackOff' ? '' : `; ${textOf(message)}`
     return {
       reason: 'ImagePullFailed',
-      message: `${pod}: image "${textOf(container.image)}" cannot be pulled (${textOf(reason)})${cause}`,
+      message: `${pod}: image "${textOf(container.image)}" cannot be pulled (${textOf(reason)}): check spec.image and spec.pod.imagePullSecrets${cause}`,
     }
   }
   if (CREATE_REASONS.has(reason))

@@ -22,6 +22,7 @@ export type TestOperatorOptions = {
   readonly namespaces?: readonly string[]
   readonly leaderElection?: boolean
   readonly leaseNamespace?: string
+  readonly leaseName?: string
   readonly clock?: Clock
   /** Instead of what a kubeconfig says. */
   readonly config?: ClusterConfig
@@ -47,7 +48,8 @@ export async function startTestOperator(cluster: Cluster, options: TestOperatorO
     ...{ isInCluster: false, image: RUNTIME_IMAGE, imagePullPolicy: undefined },
     ...options.installation,
   }
-  const common = { installation, cluster: config, namespaces, leaderElection, leaseNamespace, leaseTimings, identity }
+  const lease = { leaderElection, leaseNamespace, leaseName: options.leaseName, leaseTimings }
+  const common = { installation, cluster: config, namespaces, ...lease, identity }
   const lifetimes = options.lifetimes && { lifetimes: options.lifetimes }
   const operator = startOperator({ ...common, ...lifetimes, workers: 20, log, clock, registry }, stopping.signal)
   return {

@@ -58,7 +58,12 @@ async function answerOf({ url, key }: Line, path: string): Promise<Said> {
   return { where: `${url}${path}`, text: await body.text() }
 }
 
-async function stateOf({ name, ip }: RuntimePod, token: string): Promise<Said> {
+async function stateOf(pod: RuntimePod, token: string): Promise<Said> {
+  return { where: `state of ${pod.name}`, text: await stateText(pod, token) }
+}
+
+/** What the management API of a pod says of itself. */
+export async function stateText({ name, ip }: RuntimePod, token: string): Promise<string> {
   // Whose certificate it is does not matter here.
   const client = new Client(`https://${ip}:7778`, { connect: { rejectUnauthorized: false } })
   const headers = { authorization: `Bearer ${token}` }
@@ -66,7 +71,7 @@ async function stateOf({ name, ip }: RuntimePod, token: string): Promise<Said> {
   const text = await body.text()
   await client.close()
   if (statusCode !== 200) throw new Error(`the state of ${name} was answered ${statusCode}: ${text}`)
-  return { where: `state of ${name}`, text }
+  return text
 }
 
 type Secret = { readonly metadata: { readonly name: string }; readonly data?: Readonly<Record<string, string>> }

@@ -50,7 +50,7 @@ export async function openSite(node: ClusterNode, options: SiteOptions): Promise
     release = await installMidflight(node, { namespaces: [team] })
     await declare(node, team, model, options)
     const line = await lineTo(node, team, 'default')
-    const spread = await spreadLine(node, team, line)
+    const spread = await spreadLine(node, line, { namespace: team, ...PLACE, path: 'agents/support' })
     return { node, release, team, model, line, spread, [Symbol.asyncDispose]: close }
   } catch (error) {
     await close()
@@ -78,21 +78,30 @@ async function declare(node: ClusterNode, team: string, model: TellingModel, opt
   for (const name of Object.keys(agents)) await shows(node, { kind: 'Agent', namespace: team, name })
 }
 
-async function spreadLine(node: ClusterNode, namespace: string, line: Line): Promise<Line> {
-  const spec = { selector: { 'midflight.dev/runtime': 'default' }, ports: [{ port: 7777, targetPort: 'http' }] }
-  await node.apply({ apiVersion: 'v1', kind: 'Service', metadata: { namespace, name: 'spread' }, spec })
+export type Spread = {
+  readonly namespace: string
+  readonly runtime: string
+  /** Of an agent that answers. */
+  readonly path: string
+}
+
+/** A Service of an AgentRuntime's pods that spreads its calls over them; resolves when an agent answers over it. */
+export async function spreadLine(node: ClusterNode, line: Line, { namespace, runtime, path }: Spread): Promise<Line> {
+  const name = `${runtime}-spread`
+  const spec = { selector: { 'midflight.dev/runtime': runtime }, ports: [{ port: 7777, targetPort: 'http' }] }
+  await node.apply({ apiVersion: 'v1', kind: 'Service', metadata: { namespace, name }, spec })
   type Service = { readonly spec: { readonly clusterIP: string } }
-  const service = await node.call<Service>('GET', `/api/v1/namespaces/${namespace}/services/spread`)
+  const service = await node.call<Service>('GET', `/api/v1/namespaces/${namespace}/services/${name}`)
   const url = `http://${service.spec.clusterIP}:7777`
   let last: unknown
   // Its rules are written by kube-proxy a moment later.
   const isRouted = async () => {
-    const answer = await ask({ ...line, url }, 'agents/support').catch((error: unknown) => {
+    const answer = await ask({ ...line, url }, path).catch((error: unknown) => {
       last = error
     })
     return answer !== undefined
   }
-  await until('Service spread is routed', isRouted, 60_000).catch((error: unknown) => {
+  await until(`Service ${name} is routed`, isRouted, 60_000).catch((error: unknown) => {
     throw new Error(String(error), { cause: last })
   })
   return { ...line, url }

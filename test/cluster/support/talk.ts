@@ -24,13 +24,14 @@ export const lineToPod = ({ key }: Line, { ip }: { readonly ip: string }): Line 
 /** What is asked of whom: `agents/support`. */
 export type Question = { readonly path: string; readonly message: string; readonly stream: boolean }
 
-/** Sends a run's request. A `dispatcher` brings its own connections. */
+/** Sends a run's request, on a connection of its own or one of the `dispatcher`. */
 export function send({ url, key }: Line, { path, message, stream }: Question, dispatcher?: Dispatcher) {
   return request(`${url}/${path}/runs`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...(key !== undefined && { authorization: `Bearer ${key}` }) },
     body: JSON.stringify({ message, stream }),
-    ...(dispatcher && { dispatcher }),
+    // What answers at the address of a Service before its rules are there may be anything: it is not asked again.
+    ...(dispatcher ? { dispatcher } : { reset: true }),
   })
 }
 

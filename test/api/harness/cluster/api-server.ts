@@ -87,6 +87,8 @@ export async function prepareApiServer(
     'service-account-key-file': tokens.publicFile,
     'service-account-signing-key-file': tokens.privateFile,
     'authorization-mode': 'RBAC',
+    // As in OpenShift: who names an owner that its objects keep from being deleted needs a right for that.
+    'enable-admission-plugins': 'OwnerReferencesPermissionEnforcement',
     'disable-admission-plugins': UNNEEDED_ADMISSION,
     'service-cluster-ip-range': '10.96.0.0/16',
     'allow-privileged': 'true',

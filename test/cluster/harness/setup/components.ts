@@ -112,4 +112,7 @@ const apiServerFlags = ({ folder, port, caFile, files }: NodeSetup): Flags => ({
   'kubelet-certificate-authority': caFile,
   'kubelet-client-certificate': files.kubeletClientCert,
   'kubelet-client-key': files.kubeletClientKey,
+  'audit-policy-file': join(import.meta.dirname, 'audit-policy.yaml'),
+  'audit-log-path': join(folder, 'logs/audit.log'),
+  'audit-log-maxbackup': '1',
 })
