@@ -14,8 +14,10 @@ export const underFire: Part = {
     const options = quick ? QUICK : FULL
     await using site = await openSite(node, { replicas: 3, many: options.many })
     const { runs, failures, latencies, seconds, lagMs, long, steps } = await storm(site, options)
-    if (failures.length > 0) say(describeFailures(failures))
-    if (long.broken.length > 0) say(long.broken.join('\n'))
+    if (failures.length + long.broken.length > 0) {
+      const events = ['get', 'events', '-n', site.team, '--field-selector', 'type=Warning']
+      say([describeFailures(failures), ...long.broken, await node.kubectl(events)].join('\n'))
+    }
     const { p50, p95, p99, max } = spread(latencies)
     return {
       targets: [

@@ -73,7 +73,7 @@ export const REASONS = {
   RolloutStuck: { condition: 'Ready', retry: true, status: 502 },
   // What pods start from while no operator runs.
   BootSetTooLarge: { condition: 'Ready', retry: false, status: 422 },
-  BootSetNotWritten: { condition: 'Ready', retry: true, status: 502 },
+  BootSetNotWritten: { condition: 'Ready', retry: false, status: 502 },
   // The management protocol.
   Unauthorized: { condition: 'Ready', retry: true, status: 401 },
   ProtocolMismatch: { condition: 'Ready', retry: true, status: 502 },

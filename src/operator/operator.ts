@@ -302,7 +302,7 @@ class OperatorProcess {
       trust: createTrust({ client, dependents, namespace, clock, log, lifetimes, onChange: onTrust }, signal),
       installation: { ...installation, namespace },
       onChange: (runtime) => this.#units?.wake(runtime),
-      statesOf: (runtime) => this.#units?.statesOf(runtime) ?? [],
+      statesOf: (runtime) => this.#units?.statesOf(runtime) ?? [undefined],
     })
     return deployments
   }

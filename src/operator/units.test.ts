@@ -284,6 +284,24 @@ describe('an AgentRuntime whose pods the operator runs', () => {
     expect(view(scene)).toMatchObject({ replicas: 1, problems: [], selector: 'midflight.dev/runtime=main' })
   })
 
+  test('has a pod that said nothing as long as nobody knows its pods, so that no token is replaced before', async () => {
+    const scene = new Scene()
+    const states = () => scene.units.statesOf({ namespace: NAMESPACE, name: 'main' })
+    scene.isListed = false
+    scene.managed('main', ['main-runtime-1-a'])
+    scene.units.wake({ namespace: NAMESPACE, name: 'main' })
+    await scene.quiet()
+    expect(states()).toEqual([undefined])
+    scene.isListed = true
+    scene.units.wake({ namespace: NAMESPACE, name: 'main' })
+    await scene.quiet()
+    expect(states()).toMatchObject([{ complete: true }])
+    scene.managed('main', [])
+    scene.units.wake({ namespace: NAMESPACE, name: 'main' })
+    await scene.quiet()
+    expect(states()).toEqual([])
+  })
+
   test('has no pod that only has its label, and tells one that is on its way out nothing any more', async () => {
     const scene = new Scene()
     scene.managed('main', ['main-runtime-1-a', 'main-runtime-1-b', 'stranger-runtime-1-c'])

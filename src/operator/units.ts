@@ -131,10 +131,15 @@ export class Units implements UnitsPort {
     return this.#managed.get(keyOfName(runtime))
   }
 
-  /** What each pod of an AgentRuntime that is not on its way out said of itself; undefined of one that said nothing. */
+  /**
+   * What each pod of an AgentRuntime that is not on its way out said of itself; undefined of one that said nothing. Until
+   * it is known which there are, one that said nothing stands for them.
+   */
   statesOf(runtime: ObjectName): (PodState | undefined)[] {
+    const managed = this.managed(runtime)
+    if (managed === undefined) return [undefined]
     const states = new Map(this.of(runtime)?.view.pods.map(({ name, state }) => [name, state]))
-    const names = new Set([...states.keys(), ...(this.managed(runtime)?.pods.keys() ?? [])])
+    const names = new Set([...states.keys(), ...managed.pods.keys()])
     return [...names].map((name) => states.get(name))
   }
 

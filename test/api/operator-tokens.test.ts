@@ -33,13 +33,15 @@ const keysOf = ({ certFile, keyFile }: Certificate) => ({ cert: readFileSync(cer
 
 async function startFront({ port, caFile }: Cluster, certificate: Certificate): Promise<Front> {
   const sockets = new Set<Socket>()
+  // An operator may still call when the cluster's files are gone.
+  const ca = readFileSync(caFile)
   const server = createServer({ ...keysOf(certificate), ALPNProtocols: ['h2', 'http/1.1'] })
   server.on('connection', (socket: Socket) => {
     sockets.add(socket.on('error', () => undefined).once('close', () => sockets.delete(socket)))
   })
   server.on('secureConnection', (client: TLSSocket) => {
     const ALPNProtocols = [client.alpnProtocol || 'http/1.1']
-    const behind = connectTls({ host: '127.0.0.1', port, ca: readFileSync(caFile), ALPNProtocols })
+    const behind = connectTls({ host: '127.0.0.1', port, ca, ALPNProtocols })
     client.on('error', () => behind.destroy()).once('close', () => behind.destroy())
     behind.on('error', () => client.destroy()).once('close', () => client.destroy())
     client.pipe(behind).pipe(client)

@@ -22,7 +22,7 @@ const API_MS = 30_000
 /** The kubelet shows a changed ConfigMap after up to 90 s; the rest is for a busy machine. */
 const MOUNT_MS = 120_000
 const MINUTE = 60_000
-/** How long the operator is away at least. The mount needs up to three minutes for what is tried meanwhile. */
+/** How long the operator is away at least; what the mount needs for one change is longer than nothing. */
 const AWAY_MS = process.env.MIDFLIGHT_LONG === '1' ? 10 * MINUTE : 0
 const BROKEN = "export default {\n  description: 'answers',\n  execute: () => 'bad',\n"
 
@@ -171,8 +171,10 @@ describeNode('the operator fails', () => {
 
   test('a namespace that is deleted while agents are applied goes, and holds up nobody', async () => {
     const doomed = await node().makeNamespace('doomed')
-    await site.release.upgrade({ namespaces: [site.team, doomed] })
-    await node().apply(resource('AgentRuntime', doomed, 'default', { models: [SCRIPTED] }))
+    // With rights of the whole cluster: those in a namespace go with it, before the finalizers are released.
+    await site.release.upgrade({ namespaces: [] })
+    // Kubernetes looks at a namespace again after half of the longest time that its pods are given to end.
+    await node().apply(resource('AgentRuntime', doomed, 'default', { models: [SCRIPTED], drainSeconds: 1 }))
     const agent = (number: number) => resource('Agent', doomed, `a-${number}`, { instructions: `version ${number}` })
     for (let number = 0; number < 5; number++) await node().apply(agent(number))
     await shows(node(), { kind: 'Agent', namespace: doomed, name: 'a-0' })
@@ -185,7 +187,9 @@ describeNode('the operator fails', () => {
           () => false,
         )
     await node().kubectl(['delete', 'namespace', doomed, '--wait=false'])
-    for (let number = 0; await isApplied(number % 20); number++);
+    let applied = 0
+    while (await isApplied(applied % 20)) applied += 1
+    expect(applied).toBeGreaterThan(0)
     const from = performance.now()
     await isGone(node(), `/api/v1/namespaces/${doomed}`)
     tell('namespace gone after', performance.now() - from)
@@ -203,9 +207,11 @@ describeNode('the operator fails', () => {
     let version = 0
 
     beforeAll(async () => {
-      const second = { bundles: [{ name: 'more', configMap: 'more' }], models: [SCRIPTED], drainSeconds: 1 }
+      const bundles = [{ name: 'more', configMap: 'more' }]
       await node().apply(configMap(site.team, 'more', { 'weather.tool.ts': toolFile('clear') }))
-      await node().apply(resource('AgentRuntime', site.team, 'second', second))
+      await node().apply(
+        resource('AgentRuntime', site.team, 'second', { bundles, models: [SCRIPTED], drainSeconds: 1 }),
+      )
       const spec = { runtime: 'second', instructions: 'clear', tools: ['weather'] }
       await node().apply(resource('Agent', site.team, 'second', spec))
       await shows(node(), { kind: 'Agent', namespace: site.team, name: 'second' })
@@ -233,40 +239,42 @@ describeNode('the operator fails', () => {
       await allAnswer(site, { path: 'agents/told', text: 'told (1)', pods: PODS })
     })
 
-    test('invariant 1: a ConfigMap that breaks is refused, where pods run and where they start', async () => {
-      await node().apply(configMap(site.team, 'more', { 'weather.tool.ts': BROKEN }))
-      await declare()
-      const [running] = await runtimePods(node(), site.team, 'second')
-      if (running === undefined) throw new Error('it has a pod')
-      const isRefused = async () => {
-        const { candidate } = await bundleIn(node(), { namespace: site.team, runtime: 'second' }, 'more')
-        return candidate?.outcome === 'rejected'
-      }
-      await until('the pod that runs refuses it', isRefused, MOUNT_MS)
-      const there = await lineTo(node(), site.team, 'second')
-      expect(await tryAsk(there, 'agents/second', 'weather')).toBe('clear')
-      await node().kubectl(['delete', 'pod', running.name, '-n', site.team, '--wait'])
-      const [started] = await readyPods(node(), { namespace: site.team, runtime: 'second' }, 1)
-      expect(started?.uid).not.toBe(running.uid)
-      await until('the pod that starts refuses it', isRefused)
-      expect(await tryAsk(there, 'agents/second', 'weather')).toBe('clear')
-    })
+    const second = () => ({ namespace: site.team, runtime: 'second' })
+    const isRefused = async () => (await bundleIn(node(), second(), 'more')).candidate?.outcome === 'rejected'
+    const timed = async (what: string, task: Promise<unknown>) => {
+      const from = performance.now()
+      await task
+      tell(`${what} after`, performance.now() - from)
+    }
 
     test(
-      'a ConfigMap that changes is served as soon as the kubelet shows it',
+      'invariant 1: a ConfigMap that changes is served as soon as the kubelet shows it, and one that breaks is refused',
       async () => {
+        await readyPods(node(), second(), 1)
         const pods = await who()
-        await supportSays(`${version}.`, MOUNT_MS)
-        while (performance.now() - began < AWAY_MS) {
-          const from = performance.now()
+        const there = await lineTo(node(), site.team, 'second')
+        await node().apply(configMap(site.team, 'more', { 'weather.tool.ts': BROKEN }))
+        const refused = timed('what is broken was refused', until('its pod refuses it', isRefused, MOUNT_MS))
+        do {
           await declare()
-          await supportSays(`${version}.`, MOUNT_MS)
-          tell(`version ${version} was served by the mount after`, performance.now() - from)
-        }
+          await timed(`version ${version} was served`, supportSays(`${version}.`, MOUNT_MS))
+        } while (performance.now() - began < AWAY_MS)
+        await refused
+        expect(await tryAsk(there, 'agents/second', 'weather')).toBe('clear')
         expect(await who()).toEqual(pods)
       },
-      AWAY_MS + 3 * MINUTE,
+      AWAY_MS + 4 * MINUTE,
     )
+
+    test('invariant 1: a pod that starts on a ConfigMap that is broken serves what was good last', async () => {
+      const [running] = await readyPods(node(), second(), 1)
+      await node().kubectl(['delete', 'pod', running?.name ?? '', '-n', site.team, '--wait'])
+      const [started] = await readyPods(node(), second(), 1)
+      expect(started?.uid).not.toBe(running?.uid)
+      await until('it refuses it too', isRefused)
+      const there = await lineTo(node(), site.team, 'second')
+      expect(await tryAsk(there, 'agents/second', 'weather')).toBe('clear')
+    })
 
     test('the one that comes back finds it all, and tells what is broken', async () => {
       const pods = await who()
@@ -276,8 +284,8 @@ describeNode('the operator fails', () => {
       await supportSays(`${version}.`)
       expect(await edit(site, PODS)).toBeLessThan(5000)
       expect(await who()).toEqual(pods)
-      const second = { kind: 'Agent', namespace: site.team, name: 'second' } as const
-      for (const each of [second, { ...named, namespace: site.team }]) {
+      const agent = { kind: 'Agent', namespace: site.team, name: 'second' } as const
+      for (const each of [agent, { ...named, namespace: site.team }]) {
         await node().call('DELETE', pathOf(each))
         await isGone(node(), pathOf(each))
       }

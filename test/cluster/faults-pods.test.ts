@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { startTellingModel, type TellingModel } from '../api/support/telling-model.ts'
 import { describeNode, NETWORK, until, useNode } from './harness/index.ts'
 import { type Declared, declare, operatorMetric, readiness, seriesAt } from './support/declared.ts'
@@ -40,6 +40,17 @@ describeNode('the pods of a managed runtime', () => {
   let rolled: Declared
   let imaged: Declared
 
+  const loads: Load[] = []
+  /** Runs that are asked for until the test ends. */
+  const loadOn = ({ load }: Declared, options?: Parameters<Declared['load']>[0]): Load => {
+    const begun = load(options)
+    loads.push(begun)
+    return begun
+  }
+  afterEach(async () => {
+    await Promise.all(loads.splice(0).map((load) => load.stop()))
+  })
+
   const podPath = (name: string) => `/api/v1/namespaces/${team}/pods/${name}`
   const evict = (name: string) =>
     node().request<{ readonly message?: string }>('POST', `${podPath(name)}/eviction`, {
@@ -73,8 +84,8 @@ describeNode('the pods of a managed runtime', () => {
   test('whose container is killed serve again by themselves, and the others and the Service go on meanwhile', async () => {
     const [victim, other] = await steady.pods()
     if (victim === undefined || other === undefined) throw new Error('there are two pods')
-    const calls = steady.load({ perSecond: 20 })
-    const there = steady.load({ lines: [lineToPod(steady.line, other)] })
+    const calls = loadOn(steady, { perSecond: 20 })
+    const there = loadOn(steady, { lines: [lineToPod(steady.line, other)] })
     const from = performance.now()
     await node().containers.kill({ namespace: team, pod: victim.name, container: RUNTIME_CONTAINER })
     await until('its container was restarted', async () => (await podOf(steady, victim.name))?.restarts === 1, BACK_MS)
@@ -94,13 +105,8 @@ describeNode('the pods of a managed runtime', () => {
     const [victim, other] = await hungry.pods()
     if (victim === undefined || other === undefined) throw new Error('there are two pods')
     const there = lineToPod(hungry.line, victim)
-    const eat = async (restarts: number) => {
-      expect(await tryAsk(there, hungry.path, 'eat')).toMatch(/^failed/)
-      const isRestarted = async () => ((await podOf(hungry, victim.name))?.restarts ?? 0) >= restarts
-      await until(`its container was restarted ${restarts} times`, isRestarted, 60_000)
-      return isRestarted
-    }
-    await eat(1)
+    expect(await tryAsk(there, hungry.path, 'eat')).toMatch(/^failed/)
+    await until('its container was restarted', async () => (await podOf(hungry, victim.name))?.restarts === 1, BACK_MS)
     await hungry.ready(2, BACK_MS)
     expect(await tryAsk(there, hungry.path, 'eat')).toMatch(/^failed/)
     const saysSo = async () => {
@@ -119,12 +125,12 @@ describeNode('the pods of a managed runtime', () => {
 
   describe('when one leaves', () => {
     /** What happens to one of two pods changes nothing for who calls, and nothing of what status says of the agent. */
-    async function unnoticed(what: (pod: string) => Promise<unknown>): Promise<void> {
+    async function unnoticed(what: (pod: string, other: string) => Promise<unknown>): Promise<void> {
       const before = await readiness(node(), steady.agent)
       const runtimeBefore = await readiness(node(), steady.runtime)
-      const [victim] = await steady.ready(2)
-      const load = steady.load({ perSecond: 20, lines: [steady.spread, steady.line] })
-      await what(victim?.name ?? '')
+      const [victim, other] = await steady.ready(2)
+      const load = loadOn(steady, { perSecond: 20, lines: [steady.spread, steady.line] })
+      await what(victim?.name ?? '', other?.name ?? '')
       const isReplaced = async () => {
         const staying = (await steady.pods()).filter(({ isLeaving, isReady }) => isReady && !isLeaving)
         return staying.length === 2 && staying.every(({ uid }) => uid !== victim?.uid)
@@ -141,10 +147,9 @@ describeNode('the pods of a managed runtime', () => {
     })
 
     test('as it was evicted, no call fails, and the other is not evicted before there are two again', async () => {
-      await unnoticed(async (pod) => {
+      await unnoticed(async (pod, other) => {
         expect((await evict(pod)).status).toBe(201)
-        const other = (await steady.pods()).find(({ name }) => name !== pod)
-        const { status, body } = await evict(other?.name ?? '')
+        const { status, body } = await evict(other)
         expect([status, body.message]).toEqual([429, expect.stringMatching(/disruption budget/)])
       })
       await steady.ready(2)
@@ -181,7 +186,7 @@ describeNode('the pods of a managed runtime', () => {
   })
 
   test('come and go with spec.replicas, from 1 to 5 to 3 to 0 to 2, and no call fails while there are some', async () => {
-    const load = scaled.load({ perSecond: 20, lines: [scaled.spread, scaled.line] })
+    const load = loadOn(scaled, { perSecond: 20, lines: [scaled.spread, scaled.line] })
     await scale(scaled, 5)
     await scaled.ready(5)
     await scale(scaled, 3)
@@ -205,7 +210,7 @@ describeNode('the pods of a managed runtime', () => {
 
     test('lose no run of 20 streams a second', async () => {
       const before = await rolled.ready(2)
-      const load: Load = rolled.load({ perSecond: 20, lines: [rolled.spread, rolled.line] })
+      const load = loadOn(rolled, { perSecond: 20, lines: [rolled.spread, rolled.line] })
       await roll('under load')
       await until('every pod is a new one', isRolled(before), 90_000)
       await rolled.ready(2)

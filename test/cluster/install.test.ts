@@ -100,6 +100,8 @@ describeNode('an installation', () => {
     await node().apply(resource('Agent', team, 'pinned', { runtime: 'pinned', instructions: 'pinned' }))
     await readyPods(node(), { namespace: team, runtime: 'pinned' }, 2)
     await shows(node(), agent('pinned'))
+    const line = await lineTo(node(), team, 'pinned')
+    await until('its Service is routed', async () => (await tryAsk(line, 'agents/pinned')) === 'pinned')
     const defaultRuntime = { enabled: true, namespaces: [other] }
     const before = await who()
     await dropsNothing(() => release.upgrade({ logLevel: 'debug', defaultRuntime }))

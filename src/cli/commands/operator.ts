@@ -21,7 +21,7 @@ export const addOperator: CommandGroup = (program, io, finish) => {
     .option('--context <name>', 'context of the kubeconfig (default its current one)')
     .option('--namespaces <names>', 'only these, separated by commas (default all)')
     .option('--metrics-port <port>', 'port of metrics and health, 0 for any (default 8080)')
-    .option('--metrics-host <host>', 'address of metrics and health (default 0.0.0.0)')
+    .option('--metrics-host <host>', 'address of metrics and health (default ::, all)')
     .option('--workers <count>', 'objects that are worked on at once (default 20)')
     .option('--leader-election <true|false>', 'wait until no other operator is at work (default true)')
     .option('--lease-namespace <name>', "namespace of the Lease (default the pod's, else the context's, else default)")

@@ -34,6 +34,11 @@ export const addServers: CommandGroup = (program, io, finish) => {
     )
     .option('--insecure-no-auth', 'accept every caller on an address that others can reach')
     .option(
+      '--allow-host <name>',
+      'without a key: a name under which callers reach it, besides localhost and addresses; may be repeated',
+      collect,
+    )
+    .option(
       '--management-token-file <file>',
       'serve the management protocol; callers must present the token in this file; may be repeated, any of them is accepted',
       collect,
@@ -48,7 +53,7 @@ export const addServers: CommandGroup = (program, io, finish) => {
     .option('--isolation <mode>', 'where tool code runs: none (in this process)')
     .addHelpText(
       'after',
-      '\nExample:\n  midflight runtime --definitions agents.yaml --bundle support=./files --auth-key-file key\n  midflight runtime --management-token-file token   (an operator brings the items)\n  midflight runtime --host 0.0.0.0 --auth-key-file key --management-host 0.0.0.0 --management-token-file token   (in a pod)',
+      '\nExample:\n  midflight runtime --definitions agents.yaml --bundle support=./files --auth-key-file key\n  midflight runtime --management-token-file token   (an operator brings the items)\n  midflight runtime --host :: --auth-key-file key --management-host :: --management-token-file token   (in a pod)',
     )
     .action(async (flags: object) => {
       const config = parseConfig(runtimeConfig, flags, io.environment)

@@ -1,5 +1,12 @@
 import { linkedTo } from '../../clock.ts'
-import { keyFile, listenPolicy, type SecretSource, type Serving, tokenFiles } from '../../runtime/server/index.ts'
+import {
+  type Auth,
+  keyFile,
+  listenPolicy,
+  type SecretSource,
+  type Serving,
+  tokenFiles,
+} from '../../runtime/server/index.ts'
 import { type RuntimeConfig, UsageError } from '../config.ts'
 import { pathKind, readKey, requireDirectories } from '../files.ts'
 import type { Io } from '../io.ts'
@@ -10,7 +17,7 @@ import { type Loaded, loadManaged, printLoaded, serveBoth, serveManagement } fro
  * told on stdout.
  */
 export async function runtime(config: RuntimeConfig, io: Io): Promise<number> {
-  const { host, authKeyFile, insecureNoAuth } = config
+  const { host, authKeyFile, insecureNoAuth, allowHost } = config
   checkPaths(config)
   const keys = authKeyFile === undefined ? undefined : followKeys(authKeyFile)
   const policy = listenPolicy({ host, hasKey: keys !== undefined, insecureNoAuth })
@@ -25,7 +32,8 @@ export async function runtime(config: RuntimeConfig, io: Io): Promise<number> {
     // From here on what was asked to stop drains first.
     stop.release()
     printLoaded(loaded, io)
-    const auth = keys === undefined ? ({ type: 'none' } as const) : ({ type: 'key', keys } as const)
+    const hosts = allowHost.map((name) => name.toLowerCase())
+    const auth: Auth = keys === undefined ? { type: 'none', hosts } : { type: 'key', keys }
     const { api, health } = await serveBoth(loaded, config, {
       auth,
       io,

@@ -229,6 +229,15 @@ describe('what does not count', () => {
     expect([conditionsIn(status), status.pods?.summary]).toEqual(['Accepted Ready=Served Available', '3/4'])
   })
 
+  test('a pod that callers reach and that this operator has never had an answer from is in the way', () => {
+    const status = statusOf(view([...THREE, strange('z', SILENT)]))
+    expect(conditionsIn(status)).toBe('Accepted !Ready=RuntimeUnreachable Available Reconciling')
+    expect(messageOf(status)).toContain('1 of 4 pods have not acknowledged')
+    expect([status.digest, status.pods?.summary]).toEqual([undefined, '3/4'])
+    const leaving = { ...strange('z', SILENT), isReady: false }
+    expect(conditionsIn(statusOf(view([...THREE, leaving])))).toBe('Accepted Ready=Served Available')
+  })
+
   test('a refused bundle leaves items alone that do not use it', () => {
     const alone = pod('a', {
       item: { active: { revision: NEW, digest: hash('d') } },

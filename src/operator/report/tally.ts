@@ -8,11 +8,13 @@ export type Blocked = { readonly pod: string; readonly standing: Standing }
 export type Tally = {
   /** Pods that are Ready and have been given everything. */
   readonly counted: number
-  /** Those of them that serve it as desired. */
+  /** Pods that Kubernetes calls Ready, so that callers reach them, and that this operator has never had an answer from. */
+  readonly silent: number
+  /** Those that count and serve it as desired. */
   readonly served: number
-  /** Those of them that serve some version of it. */
+  /** Those that count and serve some version of it. */
   readonly serving: number
-  /** The revision that all of them serve; undefined where they differ, and without any. */
+  /** The revision that all of them serve; undefined where they differ, where one is silent, and without any. */
   readonly revision: string | undefined
   readonly digest: string | undefined
   /** Those that do not serve it as desired. */
@@ -34,12 +36,21 @@ export function tally(
   standingIn: (state: PodState) => Standing,
 ): Tally {
   let counted = 0
+  let silent = 0
   let serving = 0
   let revision: string | undefined
   let digest: string | undefined
   let worst: Blocked | undefined
   const blocked: Blocked[] = []
+  const block = (entry: Blocked): void => {
+    blocked.push(entry)
+    if (worst === undefined || isWorse(entry, worst)) worst = entry
+  }
   for (const pod of pods) {
+    if (isSilent(pod)) {
+      silent++
+      block({ pod: pod.name, standing: { type: 'unreachable', problem: pod.link.problem } })
+    }
     if (!isCounted(pod)) continue
     const active = activeIn(pod.state)
     if (active?.revision !== undefined) serving++
@@ -47,13 +58,16 @@ export function tally(
     digest = agree(counted, digest, active?.digest)
     counted++
     const standing = standingOfPod(pod, standingIn)
-    if (standing === SERVED) continue
-    const entry = { pod: pod.name, standing }
-    blocked.push(entry)
-    if (worst === undefined || isWorse(entry, worst)) worst = entry
+    if (standing !== SERVED) block({ pod: pod.name, standing })
   }
-  return { counted, served: counted - blocked.length, serving, revision, digest, blocked, worst }
+  const agreed = silent === 0 ? { revision, digest } : { revision: undefined, digest: undefined }
+  return { counted, silent, served: counted + silent - blocked.length, serving, ...agreed, blocked, worst }
 }
+
+type Unreachable = Extract<PodView['link'], { type: 'unreachable' }>
+
+const isSilent = (pod: PodView): pod is PodView & { readonly link: Unreachable } =>
+  pod.isReady && pod.state === undefined && pod.link.type === 'unreachable'
 
 /** What `counted` pods and one more agree on. */
 const agree = (counted: number, all: string | undefined, one: string | undefined): string | undefined =>

@@ -52,7 +52,7 @@ export function describeStanding(standing: Standing, subject: Subject): string {
     case 'syncing':
       return `${countOf(tally.served, tally.counted)} serve revision ${shortOf(desired)}; the others are being brought up to date`
     case 'unreachable':
-      return `${countOf(unreachableIn(tally), tally.counted)} have not acknowledged revision ${shortOf(desired)}: ${standing.problem.message}`
+      return `${countOf(unreachableIn(tally), tally.counted + tally.silent)} have not acknowledged revision ${shortOf(desired)}: ${standing.problem.message}`
     case 'waiting': {
       const about = standing.unit === subject.id ? '' : `${nameOf(standing.unit, standing.problem, view)}: `
       const meanwhile = tally.serving > 0 ? 'the last good version serves until then' : 'nothing serves until then'

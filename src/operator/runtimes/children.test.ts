@@ -87,7 +87,7 @@ describe('a pod', () => {
 
   test('is started with everything that the runtime needs', () => {
     expect(container({ bundles: bundles('support'), drainSeconds: 20 }).args.join(' ')).toBe(
-      'runtime --host 0.0.0.0 --auth-key-file /etc/midflight/key/key --management-host 0.0.0.0 ' +
+      'runtime --host :: --auth-key-file /etc/midflight/key/key --management-host :: ' +
         '--management-token-file /etc/midflight/management/token --management-token-file /etc/midflight/management/nextToken ' +
         '--management-cert /etc/midflight/management/tls.crt --management-key /etc/midflight/management/tls.key ' +
         '--boot-set /etc/midflight/boot --drain-seconds 20 --bundle support=/etc/midflight/bundles/support',
@@ -139,7 +139,10 @@ describe('a pod', () => {
 
   test('has no key where everybody may call', () => {
     const { volumes, containers } = pods({ auth: { type: 'none' } }).spec
-    expect(containers[0].args).toContain('--insecure-no-auth')
+    expect(containers[0].args.join(' ')).toContain(
+      '--insecure-no-auth --allow-host main-runtime --allow-host main-runtime.team ' +
+        '--allow-host main-runtime.team.svc --allow-host main-runtime.team.svc.cluster.local',
+    )
     expect([...volumes, ...containers[0].volumeMounts].map(({ name }) => name)).not.toContain('key')
   })
 

@@ -130,8 +130,8 @@ function policyOf(podSelectorOfAll: object, { namespace, isInCluster }: Installa
 }
 
 function deploymentOf({ runtime, spec, present }: ChildrenInput, image: Image): Intent {
-  const { name } = runtime
-  const bare = hashJson(podTemplate({ name, spec, image, bundles: [] }))
+  const { name, namespace } = runtime
+  const bare = hashJson(podTemplate({ name, namespace, spec, image, bundles: [] }))
   const bundles = keptMounts(mountedIn(present, bare), spec.bundles) ?? spec.bundles
   const annotations = {
     [TEMPLATE]: bare,
@@ -143,7 +143,7 @@ function deploymentOf({ runtime, spec, present }: ChildrenInput, image: Image): 
       selector: { matchLabels: podSelector(name) },
       strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: '25%', maxUnavailable: 0 } },
       progressDeadlineSeconds: PROGRESS_SECONDS,
-      template: podTemplate({ name, spec, image, bundles }),
+      template: podTemplate({ name, namespace, spec, image, bundles }),
     },
   }
   return { type: 'apply', object: objectOf('Deployment', runtime, body, annotations) }

@@ -23,6 +23,7 @@ export type Mounted = { readonly name: string; readonly configMap: string }
 export type TemplateInput = {
   /** Of the AgentRuntime. */
   readonly name: string
+  readonly namespace: string
   readonly spec: AgentRuntimeSpec
   readonly image: Image
   readonly bundles: readonly Mounted[]
@@ -110,19 +111,29 @@ const probeOf = (path: string, periodSeconds: number) => ({ httpGet: { path, por
 
 const hasKey = ({ auth }: AgentRuntimeSpec): boolean => auth?.type !== 'none'
 
-function argumentsOf({ spec, bundles }: TemplateInput): string[] {
+function argumentsOf({ name, namespace, spec, bundles }: TemplateInput): string[] {
   const management = `${FILES}/${VOLUMES.management}`
   return [
     'runtime',
-    ...['--host', '0.0.0.0'],
-    ...(hasKey(spec) ? ['--auth-key-file', `${FILES}/${VOLUMES.key}/key`] : ['--insecure-no-auth']),
-    ...['--management-host', '0.0.0.0'],
+    // Pods of a cluster have addresses of IPv4, of IPv6, or of both.
+    ...['--host', '::'],
+    ...(hasKey(spec)
+      ? ['--auth-key-file', `${FILES}/${VOLUMES.key}/key`]
+      : ['--insecure-no-auth', ...namesOfService(name, namespace).flatMap((host) => ['--allow-host', host])]),
+    ...['--management-host', '::'],
     ...['--management-token-file', `${management}/token`, '--management-token-file', `${management}/nextToken`],
     ...['--management-cert', `${management}/tls.crt`, '--management-key', `${management}/tls.key`],
     ...['--boot-set', `${FILES}/${VOLUMES.boot}`],
     ...['--drain-seconds', String(drainSecondsOf(spec))],
     ...bundles.flatMap((bundle) => ['--bundle', `${bundle.name}=${directoryOf(bundle)}`]),
   ]
+}
+
+/** As pods of the cluster call it: of its own namespace, of others, and in full where the cluster's domain is the usual one. */
+function namesOfService(name: string, namespace: string): string[] {
+  const service = childName(name)
+  const inCluster = `${service}.${namespace}.svc`
+  return [service, `${service}.${namespace}`, inCluster, `${inCluster}.cluster.local`]
 }
 
 function volumesOf({ name, spec, bundles }: TemplateInput) {

@@ -47,7 +47,7 @@ export function createApp(deps: AppDeps): Express {
   const { cancelWaitMs, ...stream } = { ...TIMING, ...deps.timing }
   const app = express()
   app.disable('x-powered-by')
-  if (auth.type === 'none') app.use(refuseForeign)
+  if (auth.type === 'none') app.use(refuseForeign(auth.hosts))
   app.use(openRoutes(deps))
   if (auth.type === 'key') app.use(requireKey(auth.keys))
   app.use(catalogueRoutes(deps))

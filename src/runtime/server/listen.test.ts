@@ -32,6 +32,14 @@ testWithIPv6('an address of IPv6 stands in brackets in the URL', async () => {
   await closed
 })
 
+testWithIPv6('every address is one of IPv4 as well as one of IPv6', async () => {
+  const { stop, serving } = start(hello, { host: '::' })
+  const { port, closed } = await serving
+  for (const host of ['127.0.0.1', '[::1]']) expect(await (await fetch(`http://${host}:${port}`)).text()).toBe('hello')
+  stop.abort()
+  await closed
+})
+
 test('a port that is taken is an error that names the flag', async () => {
   const other = createServer()
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))

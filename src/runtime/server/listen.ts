@@ -15,6 +15,7 @@ import {
 
 export type ServeOptions = {
   readonly app: RequestListener
+  /** `::` is every address, of IPv6 and of IPv4; of IPv4 alone where the machine has no IPv6. */
   readonly host: string
   /** 0 takes any free port. */
   readonly port: number
@@ -90,7 +91,8 @@ function listening(server: Server, asked: Asked): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException): void => reject(listenProblem(error, asked))
     server.once('error', onError)
-    server.listen({ host: asked.host, port: asked.port }, () => {
+    // Without a host Node listens on `::`, and on 0.0.0.0 where it cannot.
+    server.listen({ port: asked.port, ...(asked.host !== '::' && { host: asked.host }) }, () => {
       server.off('error', onError)
       resolve()
     })

@@ -47,6 +47,12 @@ test.each<[string | undefined, boolean]>([
   expect(isLocalHost(header)).toBe(local)
 })
 
+test('a name of its own is no stranger’s, and neither is what begins or ends like it', () => {
+  const own = ['main-runtime', 'main-runtime.team.svc']
+  const hosts = ['main-runtime', 'Main-Runtime.team.svc:7777', 'main-runtime.team.svc.example.com', 'x.main-runtime']
+  expect(hosts.map((host) => isLocalHost(host, own))).toEqual([true, true, false, false])
+})
+
 test.each<[string | undefined, string | undefined, boolean]>([
   [undefined, 'localhost:7777', false],
   ['http://localhost:7777', 'localhost:7777', false],

@@ -4,7 +4,10 @@ import { bearerOf, isOneOf, type SecretSource } from '../secret-files.ts'
 import { HttpError } from './errors.ts'
 
 /** Who may call: whoever has one of the keys, or everybody who can reach the port. */
-export type Auth = { readonly type: 'key'; readonly keys: SecretSource } | { readonly type: 'none' }
+export type Auth =
+  | { readonly type: 'key'; readonly keys: SecretSource }
+  /** `hosts`: names of this server, lower case, that no stranger's DNS can point here. */
+  | { readonly type: 'none'; readonly hosts?: readonly string[] }
 
 export type ListenPolicy = { readonly ok: true } | { readonly ok: false; readonly problem: string }
 
@@ -27,11 +30,20 @@ function isLoopback(host: string): boolean {
   return host === '::1' || host === 'localhost'
 }
 
-/** True for a Host header that DNS cannot point here from elsewhere: an address, or a name that means this machine. */
-export function isLocalHost(header: string | undefined): boolean {
+/**
+ * True for a Host header that DNS cannot point here from elsewhere: an address, a name that means this machine, or one of
+ * `names`.
+ */
+export function isLocalHost(header: string | undefined, names: readonly string[] = []): boolean {
   const host = hostName(header)
   if (host === undefined) return false
-  return isIP(host) !== 0 || host === 'localhost' || host.endsWith('.localhost') || host === 'ip6-localhost'
+  return (
+    names.includes(host) ||
+    isIP(host) !== 0 ||
+    host === 'localhost' ||
+    host.endsWith('.localhost') ||
+    host === 'ip6-localhost'
+  )
 }
 
 function hostName(header: string | undefined): string | undefined {
@@ -49,15 +61,18 @@ export function isForeignOrigin(origin: string | undefined, host: string | undef
 /**
  * Without a key, any page in a browser on this machine could call: refuses pages of other origins, and names that
  * somebody's DNS may have pointed here (rebinding).
+ * @param hosts names that are this server's own
  */
-export const refuseForeign: RequestHandler = (req, _res, next) => {
-  const { host, origin } = req.headers
-  if (!isLocalHost(host)) {
-    next(new HttpError(403, 'Without a key the Host must be localhost or an address; set a key to use a name'))
-  } else if (isForeignOrigin(origin, host)) {
-    next(new HttpError(403, 'Without a key requests from pages of another origin are refused'))
-  } else next()
-}
+export const refuseForeign =
+  (hosts: readonly string[] = []): RequestHandler =>
+  (req, _res, next) => {
+    const { host, origin } = req.headers
+    if (!isLocalHost(host, hosts)) {
+      next(new HttpError(403, 'Without a key the Host must be localhost or an address; set a key to use a name'))
+    } else if (isForeignOrigin(origin, host)) {
+      next(new HttpError(403, 'Without a key requests from pages of another origin are refused'))
+    } else next()
+  }
 
 /** Asks for `Authorization: Bearer <key>`, any of the keys; compared in constant time, the length included. */
 export function requireKey(keys: SecretSource): RequestHandler {

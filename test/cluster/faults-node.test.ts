@@ -1,0 +1,100 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { describeNode, NODE_NAME, until, useNode } from './harness/index.ts'
+import { allAnswer, edit } from './support/edits.ts'
+import { configMap, type Named, read, shows } from './support/objects.ts'
+import { type Identity, identities, readyPods } from './support/pods.ts'
+import { filesOf, openSite, PLACE, type Site } from './support/site.ts'
+import { lineToPod, type OpenRun, openRun } from './support/talk.ts'
+
+const PODS = 2
+const AWAY_MS = 120_000
+/** The node controller waits 50 s for a sign of life, looks every 5 s, and tells the pods of it then. */
+const NOTICED_MS = 90_000
+const EDIT_MS = 5000
+
+describeNode('the kubelet stops for two minutes', () => {
+  // Hooks run in the order in which they stand here: this one while the node's namespaces are there.
+  afterAll(async () => {
+    await node().components.start('kubelet')
+    await site?.[Symbol.asyncDispose]()
+  })
+  const node = useNode()
+  let site: Site
+  let before: Readonly<Record<string, Identity>>
+  let open: readonly OpenRun[]
+  let began: number
+
+  const support = (): Named => ({ kind: 'Agent', namespace: site.team, name: 'support' })
+  const runtime = (): Named => ({ kind: 'AgentRuntime', namespace: site.team, name: 'default' })
+  const place = () => ({ namespace: site.team, ...PLACE })
+  const tell = (what: string) =>
+    process.stdout.write(`${((performance.now() - began) / 1000).toFixed(1)} s after the kubelet stopped: ${what}\n`)
+  const nodeReady = () =>
+    node().kubectl(['get', 'node', NODE_NAME, '-o', 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'])
+  const who = () => identities(node(), site.team, 'default')
+  const supportSays = (version: string, ms = EDIT_MS) =>
+    allAnswer(
+      site,
+      { path: 'agents/support', message: 'weather', text: `a tool of version ${version}`, pods: PODS },
+      ms,
+    )
+
+  beforeAll(async () => {
+    site = await openSite(node(), { replicas: PODS, many: 1, drainSeconds: 5 })
+    before = await who()
+    const pods = await readyPods(node(), place(), PODS)
+    open = await Promise.all(pods.map((pod) => openRun(lineToPod(site.line, pod), 'agents/told', 'wait')))
+    await node().components.stop('kubelet')
+    began = performance.now()
+  })
+
+  test('while nobody knows it yet, edits of agents and of files are served by every pod', async () => {
+    expect(await edit(site, PODS)).toBeLessThan(EDIT_MS)
+    await node().apply(configMap(site.team, 'files', filesOf('1.')))
+    await supportSays('1.')
+    await shows(node(), support())
+  })
+
+  test('when the node is lost, status says that no pod is Ready, and that each has all it should', async () => {
+    await until('the node is not Ready', async () => (await nodeReady()) !== 'True', NOTICED_MS)
+    tell('the node is not Ready')
+    await shows(node(), support(), 'Ready=False/PodsNotReady')
+    await shows(node(), support(), 'Available=False/')
+    const { status } = await shows(node(), runtime(), 'Ready=False/PodsNotReady')
+    tell('status says so')
+    const pod = { ready: false, complete: true, link: 'Reachable', reason: 'PodsNotReady' }
+    expect(status?.pods).toEqual(Array(PODS).fill(expect.objectContaining(pod)))
+    expect(status?.podSummary).toBe(`0/${PODS}`)
+  })
+
+  test('edits of agents and of files are served all the same, until the two minutes are over', async () => {
+    await node().apply(configMap(site.team, 'files', filesOf('2.')))
+    await supportSays('2.')
+    let count = 0
+    let longest = 0
+    const isOver = async () => {
+      longest = Math.max(longest, await edit(site, PODS))
+      count += 1
+      return performance.now() - began > AWAY_MS
+    }
+    await until('two minutes are over', isOver, AWAY_MS)
+    tell(`the longest of ${count} edits was served after ${Math.round(longest)} ms`)
+    expect(longest).toBeLessThan(EDIT_MS)
+    expect(await nodeReady()).not.toBe('True')
+  })
+
+  test('when the kubelet is back, all is Ready again, and nothing was restarted or broken off', async () => {
+    await node().components.start('kubelet')
+    await readyPods(node(), place(), PODS)
+    tell('the pods are Ready')
+    for (const each of [runtime(), support()]) await shows(node(), each)
+    tell('status says so')
+    expect((await read(node(), runtime())).status?.podSummary).toBe(`${PODS}/${PODS}`)
+    site.model.letGo()
+    expect(await Promise.all(open.map(({ answer }) => answer))).toEqual(Array(PODS).fill('so far told (1)'))
+    // What the mount shows now was pushed long before.
+    await supportSays('2.')
+    expect(await edit(site, PODS)).toBeLessThan(EDIT_MS)
+    expect(await who()).toEqual(before)
+  })
+})
