@@ -1,10 +1,9 @@
-import type { AgentRuntimeSpec } from '../api/index.ts'
 import type { Clock } from '../clock.ts'
-import { type KubeObject, keyOfName, type ObjectName, PRIORITY, type Priority, type WorkQueue } from '../kube/index.ts'
+import { keyOfName, type ObjectName, PRIORITY, type Priority, type WorkQueue } from '../kube/index.ts'
 import type { PodState } from './ports.ts'
-import { childName, type Installation, type Prepared, RuntimeObjects } from './runtimes/index.ts'
+import { childName, type DeclaredRuntime, type Installation, type Prepared, RuntimeObjects } from './runtimes/index.ts'
 import type { Trust } from './trust/index.ts'
-import { runtimeSpecOf } from './unit/inputs.ts'
+import { runtimeSpecOf, sourceOf } from './unit/inputs.ts'
 import type { OwnPods } from './units.ts'
 import { isLeaving } from './world/catalogue.ts'
 import type { ChildWatches } from './world/children.ts'
@@ -42,7 +41,7 @@ export class Deployments {
         if (object === undefined) options.trust.forget(name)
         return undefined
       },
-      prepare: (runtime, spec, signal) => this.#prepare(runtime, spec, signal),
+      prepare: (declared, signal) => this.#prepare(declared, signal),
       ...{ installation, children, clock, client, record, onChange },
     })
   }
@@ -67,18 +66,21 @@ export class Deployments {
     for (const { metadata } of this.#options.world.runtimes()) if (metadata.namespace === namespace) this.wake(metadata)
   }
 
-  async #prepare(runtime: KubeObject, spec: AgentRuntimeSpec, signal: AbortSignal): Promise<Prepared> {
-    const { trust, statesOf, onChange } = this.#options
+  async #prepare({ object: runtime, spec }: DeclaredRuntime, signal: AbortSignal): Promise<Prepared> {
+    const { trust, statesOf, onChange, world } = this.#options
     const { namespace, name } = runtime.metadata
     const about = { namespace, name }
-    if (spec.adopt !== undefined) {
-      trust.forget(about)
+    const source = sourceOf(world.catalogue, about)
+    if (source.type !== 'managed') {
+      if (source.type === 'adopted') trust.forget(about)
       return { type: 'ready' }
     }
+    // As long as nobody can say who may call it, its key is left alone.
+    const auth = spec === undefined ? 'none' : (spec.auth?.type ?? 'key')
     const before = trust.access(about).type
     const pods = statesOf(about).map((state) => ({ tokenIds: state?.credentials?.tokenIds }))
     try {
-      return await trust.reconcile({ runtime, auth: spec.auth?.type ?? 'key', pods }, signal)
+      return await trust.reconcile({ runtime, auth, pods }, signal)
     } catch (error) {
       return { type: 'failed', error }
     } finally {

@@ -142,6 +142,18 @@ describeCluster('an AgentRuntime whose pods the operator runs', () => {
       await scene.shows('AgentRuntime', 'main')
     })
 
+    test('is called by an operator that starts while its spec is impossible: edits of its agents serve on', async () => {
+      await scene.declare('AgentRuntime', 'main', { models: [SCRIPTED], network: { allow: ['10.0.0.0/99'] } })
+      await scene.shows('AgentRuntime', 'main', 'Accepted=False/InvalidSpec')
+      await operator.stop()
+      operator = await startTestOperator(cluster(), { clock })
+      await scene.declare('Agent', 'support', { runtime: 'main', instructions: 'two' })
+      const [runtime] = kubelet.runtimes.values()
+      await until('the edit serves', async () => (await ask(runtime?.url ?? '', 'agents/support')) === 'two')
+      await scene.declare('AgentRuntime', 'main', { models: [SCRIPTED] })
+      await scene.shows('AgentRuntime', 'main')
+    })
+
     test('keeps its pods when a bundle comes, and mounts it when something else rolls them', async () => {
       const [before] = kubelet.runtimes.keys()
       const { spec } = await deployment(NAMESPACE)

@@ -4,8 +4,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { describeNode, until, useNode } from './harness/index.ts'
 import { CLOCKED, loadClocked, setClocks } from './support/clock/image.ts'
-import { edit } from './support/edits.ts'
-import { type Named, shows } from './support/objects.ts'
+import { answersByPod, edit } from './support/edits.ts'
+import { messageOf, type Named, shows } from './support/objects.ts'
 import { type Leader, nextLeader } from './support/operators/leader.ts'
 import { type Identity, identities, readyPods, runtimePods } from './support/pods.ts'
 import { openSite, PLACE, type Site } from './support/site.ts'
@@ -90,9 +90,23 @@ describeNode('the clock of the node jumps', () => {
     before = await identities(node(), site.team, 'default')
   })
 
-  test('an hour before its certificates begin: what is connected stays so, what is not is told', async () => {
+  test('an hour before its certificates begin: the lease stays, what is connected stays so, nothing is restarted', async () => {
     await jumpTo(FIRST - HOUR)
     await goesOn(FIRST - HOUR)
     expect(await identities(node(), site.team, 'default')).toEqual(before)
+  })
+
+  test('a pod that comes then serves what was good last, status tells of the clock, and both mend with it', async () => {
+    const [first] = await runtimePods(node(), site.team, 'default')
+    await node().kubectl(['delete', 'pod', first?.name ?? '', '-n', site.team, '--wait'])
+    await readyPods(node(), { namespace: site.team, ...PLACE }, PODS)
+    const untold = await shows(node(), runtime(), 'Ready=False/RuntimeUnreachable')
+    process.stdout.write(`${messageOf(untold)}\n`)
+    expect(messageOf(untold)).toMatch(/not yet valid/)
+    expect(Object.values(await answersByPod(site, 'agents/support'))).toEqual(Array(PODS).fill('You are version 0.'))
+    await renews(FIRST - HOUR, 2)
+    await jumpTo(FIRST)
+    await shows(node(), runtime())
+    await goesOn(FIRST)
   })
 })

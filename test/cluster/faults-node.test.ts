@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { describeNode, NODE_NAME, until, useNode } from './harness/index.ts'
 import { allAnswer, edit } from './support/edits.ts'
 import { configMap, type Named, read, shows } from './support/objects.ts'
-import { type Identity, identities, readyPods } from './support/pods.ts'
+import { type Identity, identities, readyPods, runtimePods } from './support/pods.ts'
 import { filesOf, openSite, PLACE, type Site } from './support/site.ts'
 import { lineToPod, type OpenRun, openRun } from './support/talk.ts'
 
@@ -42,8 +42,6 @@ describeNode('the kubelet stops for two minutes', () => {
   beforeAll(async () => {
     site = await openSite(node(), { replicas: PODS, many: 1, drainSeconds: 5 })
     before = await who()
-    const pods = await readyPods(node(), place(), PODS)
-    open = await Promise.all(pods.map((pod) => openRun(lineToPod(site.line, pod), 'agents/told', 'wait')))
     await node().components.stop('kubelet')
     began = performance.now()
   })
@@ -67,7 +65,9 @@ describeNode('the kubelet stops for two minutes', () => {
     expect(status?.podSummary).toBe(`0/${PODS}`)
   })
 
-  test('edits of agents and of files are served all the same, until the two minutes are over', async () => {
+  test('edits of agents and of files are served and runs begin all the same, until the two minutes are over', async () => {
+    const pods = await runtimePods(node(), site.team, 'default')
+    open = await Promise.all(pods.map((pod) => openRun(lineToPod(site.line, pod), 'agents/told', 'wait')))
     await node().apply(configMap(site.team, 'files', filesOf('2.')))
     await supportSays('2.')
     let count = 0

@@ -6,7 +6,7 @@ import { installMidflight, OPERATOR_LABELS, type Release } from './support/insta
 import { describeFailures, type Load, type LoadReport, startLoad } from './support/load.ts'
 import { isGone, type Named, patchSpec, pathOf, remove, SCRIPTED, shows } from './support/objects.ts'
 import { identities, readyPods, runtimePods } from './support/pods.ts'
-import { ask, type Line, lineTo, tryAsk } from './support/talk.ts'
+import { answering, ask, type Line, lineTo, tryAsk } from './support/talk.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const SAMPLES = 'deploy/samples/quickstart'
@@ -101,7 +101,7 @@ describeNode('an installation', () => {
     await readyPods(node(), { namespace: team, runtime: 'pinned' }, 2)
     await shows(node(), agent('pinned'))
     const line = await lineTo(node(), team, 'pinned')
-    await until('its Service is routed', async () => (await tryAsk(line, 'agents/pinned')) === 'pinned')
+    await answering(line, 'agents/pinned')
     const defaultRuntime = { enabled: true, namespaces: [other] }
     const before = await who()
     await dropsNothing(() => release.upgrade({ logLevel: 'debug', defaultRuntime }))

@@ -19,7 +19,7 @@ import {
 } from './support/objects.ts'
 import { identities, type RuntimePod, readyPods, runtimePods } from './support/pods.ts'
 import { answersOf, everythingIn, placesOf, secretText } from './support/search.ts'
-import { type Line, lineTo, lineToPod, openRun, streamRun, tryAsk } from './support/talk.ts'
+import { answering, type Line, lineTo, lineToPod, openRun, streamRun, tryAsk } from './support/talk.ts'
 
 const CANARY = 'sk-canary-5d41402abc4b2a76b9719d911017c592'
 const GOOD = { 'weather.tool.ts': toolFile('sunny'), 'support.prompt.md': 'You are support.' }
@@ -85,6 +85,7 @@ describeNode('a managed runtime', () => {
     await readyPods(node(), { namespace: team, runtime: 'default' }, PODS)
     for (const name of ['support', 'other', 'told']) await shows(node(), agent(name))
     line = await lineTo(node(), team, 'default')
+    await answering(line, 'agents/other')
   })
 
   test('has ready pods where pod security is `restricted`, and answers over its Service with its key alone', async () => {
@@ -183,7 +184,9 @@ describeNode('a managed runtime', () => {
     await node().apply(secret(team, 'later', { key: CANARY }))
     await shows(node(), name)
     await shows(node(), { ...name, kind: 'Agent' })
-    expect(await streamRun(await lineTo(node(), team, 'keyed'), 'agents/keyed')).toBe('keyed (1)')
+    const there = await lineTo(node(), team, 'keyed')
+    await answering(there, 'agents/keyed')
+    expect(await streamRun(there, 'agents/keyed')).toBe('keyed (1)')
     await remove(node(), { ...name, kind: 'Agent' })
     await remove(node(), name)
     await isGone(node(), pathOf(name))
@@ -201,6 +204,7 @@ describeNode('a managed runtime', () => {
       await declareAgent('elsewhere', { instructions: 'elsewhere', ...second })
       await shows(node(), agent('elsewhere'))
       const there = await lineTo(node(), team, 'second')
+      await answering(there, 'agents/elsewhere')
       expect(await tryAsk(there, 'agents/elsewhere')).toBe('elsewhere')
       expect(await tryAsk(there, 'agents/other')).toMatch(/answered 404/)
       expect(await tryAsk(line, 'agents/elsewhere')).toMatch(/answered 404/)

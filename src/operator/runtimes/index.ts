@@ -1,6 +1,7 @@
 export type { Installation } from './children.ts'
 export {
   type ChildObjects,
+  type DeclaredRuntime,
   type Prepared,
   RuntimeObjects,
 } from './objects.ts'

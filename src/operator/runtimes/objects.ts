@@ -42,8 +42,8 @@ export type RuntimeObjectsDeps = {
   readonly declared: (name: ObjectName) => DeclaredRuntime | undefined
   readonly children: ChildObjects
   readonly installation: Installation
-  /** Of an AgentRuntime with an `adopt` it takes away what was there. Must not reject. */
-  readonly prepare: (runtime: KubeObject, spec: AgentRuntimeSpec, signal: AbortSignal) => Promise<Prepared>
+  /** Also while what is declared cannot be read: pods that there are have to be called. Must not reject. */
+  readonly prepare: (declared: DeclaredRuntime, signal: AbortSignal) => Promise<Prepared>
   readonly clock: Pick<Clock, 'monotonic'>
   readonly record: (about: KubeObject, event: ObjectEvent) => void
   /** What is wrong has changed. */
@@ -85,7 +85,6 @@ type Done =
   | { readonly type: 'failed'; readonly error: unknown }
 
 const DONE: Done = { type: 'done' }
-const NOTHING: Prepared = { type: 'ready' }
 /** How much of a message is looked for in a status, which may hold a part of it. */
 const TOLD_CHARS = 200
 
@@ -117,8 +116,8 @@ export class RuntimeObjects {
       taken: new Map(),
     }
     this.#memories.set(key, memory)
-    const { object, spec } = declared
-    const prepared = spec === undefined ? NOTHING : await this.#deps.prepare(object, spec, signal)
+    const { object } = declared
+    const prepared = await this.#deps.prepare(declared, signal)
     const { intents, problems } = this.#plan(declared, prepared, memory)
     const done: Done[] = [doneOf(prepared)]
     for (const kind of CHILD_KINDS) done.push(await this.#bring(kind, intents[kind], { object, memory }, signal))

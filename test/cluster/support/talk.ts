@@ -1,6 +1,7 @@
 // Runs of agents, as somebody in the cluster asks for them. The machine of the node reaches Services and pods itself.
 import { createParser } from 'eventsource-parser'
 import { type Dispatcher, request } from 'undici'
+import { until } from '../../api/harness/until.ts'
 import type { ClusterNode } from '../harness/node.ts'
 
 /** Where agents are talked to. */
@@ -46,6 +47,10 @@ export async function ask(line: Line, path: string, message = 'hello', dispatche
 /** The same where what went wrong is an answer too. */
 export const tryAsk = (line: Line, path: string, message?: string): Promise<string> =>
   ask(line, path, message).catch((error: unknown) => `failed: ${String(error)}`)
+
+/** Waits until an agent answers: the rules of a Service are written a moment after its first pod is ready. */
+export const answering = (line: Line, path: string): Promise<unknown> =>
+  until(`${line.url} answers ${path}`, () => ask(line, path).catch(() => undefined), 30_000)
 
 /** A streamed run that has begun. */
 export interface OpenRun {
