@@ -1,7 +1,7 @@
 // The files of charts/midflight that are made from the code: CustomResourceDefinitions, rights and the version.
 import { stringify } from 'yaml'
 import { z } from 'zod'
-import { crdOf, KINDS, type Kind } from '../src/api/index.ts'
+import { API_VERSION, crdOf, KINDS, type Kind } from '../src/api/index.ts'
 import { PEOPLE_ROLES, RIGHTS, type Right, type RightScope } from '../src/operator/index.ts'
 
 const CHART = 'charts/midflight'
@@ -25,6 +25,15 @@ const rulesOf = (scope: RightScope) => RIGHTS.filter((right) => right.scope === 
 
 const RIGHTS_BY_SCOPE = { watched: rulesOf('watched'), lease: rulesOf('lease') } satisfies Record<RightScope, object>
 
+/** Releasing an object from the finalizer, which its namespace's own Role does no more once that is being deleted. */
+const finalizers = [
+  {
+    apiGroups: [API_VERSION.split('/')[0]],
+    resources: Object.values(KINDS).map(({ plural }) => plural),
+    verbs: ['patch'],
+  },
+]
+
 const people = PEOPLE_ROLES.map(({ name, aggregateTo, rules }) => ({
   name,
   labels: Object.fromEntries(aggregateTo.map((role) => [`rbac.authorization.k8s.io/aggregate-to-${role}`, 'true'])),
@@ -39,7 +48,7 @@ export const CHART_FILES: Readonly<Record<string, string>> = {
       textOf(keptCrd(kind)),
     ]),
   ),
-  [`${CHART}/files/rights.yaml`]: textOf({ ...RIGHTS_BY_SCOPE, people }),
+  [`${CHART}/files/rights.yaml`]: textOf({ ...RIGHTS_BY_SCOPE, finalizers, people }),
 }
 
 /** Chart.yaml with the version of the package as its own and as that of the image. */

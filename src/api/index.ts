@@ -50,7 +50,7 @@ export {
   settingsSpec,
 } from './kinds/agent-runtime.ts'
 export { API_VERSION, MAX_LIST, type ModelParameters } from './kinds/common.ts'
-export { DRAIN_SECONDS, type NetworkSpec } from './kinds/managed-pods.ts'
+export { DRAIN_SECONDS, MANAGED_FIELDS, type NetworkSpec } from './kinds/managed-pods.ts'
 export {
   isKind,
   KINDS,

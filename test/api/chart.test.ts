@@ -2,6 +2,7 @@ import { cp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from '@jest/globals'
 import { parse } from 'yaml'
+import { KINDS } from '../../src/api/index.ts'
 import { describeCluster, type Manifest, useCluster } from './harness/index.ts'
 import { CHART, helmOf, objectsOf, template } from './support/helm.ts'
 import { SYSTEM } from './support/install.ts'
@@ -136,6 +137,20 @@ describeCluster('the chart', () => {
     expect(rolesOf(await template()).map(({ kind }) => kind)).toEqual(['ClusterRole'])
     const narrow = rolesOf(await template(['--set', 'namespaces={team-a,team-b}']))
     expect(narrow.map(({ kind, metadata }) => `${kind} ${metadata.namespace}`)).toEqual(['Role team-a', 'Role team-b'])
+  })
+
+  test('may let go of what is declared in a namespace that is deleted, where it is told to', async () => {
+    const name = `${SYSTEM}:midflight-operator-finalizers`
+    const found = (yaml: string) => objectsOf(yaml).filter(({ metadata }) => metadata.name === name)
+    expect(found(await template(['--set', 'namespaces={team-a}']))).toEqual([])
+    const values = 'namespaces={team-a},namespaceDeletion.enabled=true'
+    const [role, binding] = found(await template(['--set', values]))
+    const resources = Object.values(KINDS).map(({ plural }) => plural)
+    expect(role).toMatchObject({
+      kind: 'ClusterRole',
+      rules: [{ apiGroups: ['midflight.dev'], resources, verbs: ['patch'] }],
+    })
+    expect(binding).toMatchObject({ kind: 'ClusterRoleBinding', subjects: [{ name: 'midflight-operator' }] })
   })
 
   test('asks Prometheus’ operator to scrape it, where it is told to', async () => {

@@ -107,7 +107,8 @@ describeNode('an installation', () => {
     await dropsNothing(() => release.upgrade({ logLevel: 'debug', defaultRuntime }))
     expect(await who()).toEqual(before)
     await shows(node(), { kind: 'AgentRuntime', namespace: other, name: 'default' })
-    expect(await release.logs()).toContain('"level":"debug"')
+    const args = ['-n', release.namespace, '-l', OPERATOR_LABELS, '-o', 'jsonpath={.items[*].spec.containers[0].args}']
+    expect(await node().kubectl(['get', 'pods', ...args])).toContain('--log-level=debug')
     await remove(node(), { kind: 'AgentRuntime', namespace: other, name: 'default' })
   })
 

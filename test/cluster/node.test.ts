@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from '@jest/globals'
 import { describeNode, NODE_NAME, restrictedPod, until, useNode } from './harness/index.ts'
+import { startedAt } from './support/process.ts'
 
 const VERSION = (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version
 const START_MS = 60_000
@@ -139,7 +140,7 @@ describeNode('the node', () => {
     const said = () => logsOf(namespace, 'runtime', '--timestamps').catch(() => '')
     const line = await until('it listens', async () => /^(\S+) API/m.exec(await said()), START_MS)
     const { pid } = await node().containers.get({ namespace, pod: 'runtime', container: 'main' })
-    const tookMs = Date.parse(line[1] ?? '') - startOf(pid)
+    const tookMs = Date.parse(line[1] ?? '') - startedAt(pid)
     process.stdout.write(`image: ${await node().images.size(image)}; from start to listening: ${tookMs} ms\n`)
     expect(tookMs).toBeGreaterThan(0)
     expect(tookMs).toBeLessThan(START_LIMIT_MS)
@@ -148,11 +149,3 @@ describeNode('the node', () => {
 
 /** 0.7 s was measured on two cores with other work going on. */
 const START_LIMIT_MS = 3000
-
-/** When a process was started, in ms since the epoch, on 10 ms: the kernel tells ticks since the boot. */
-function startOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const ticks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19])
-  const uptime = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0])
-  return Date.now() - uptime * 1000 + ticks * 10
-}

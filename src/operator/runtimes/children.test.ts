@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { inputOf, plan, pods, templateOf, wanted } from './children.fixture.ts'
-import { childrenOf } from './children.ts'
+import { plan, pods, templateOf, wanted } from './children.fixture.ts'
 import { CHILD_KINDS } from './owned.ts'
 
 const bundles = (...names: string[]) => names.map((name) => ({ name, configMap: `${name}-files` }))
@@ -273,15 +272,5 @@ describe('whatever is declared:', () => {
       }),
       { numRuns: 30, seed: 53 },
     )
-  })
-
-  test('a Deployment whose record of its bundles is no record has those that are declared', () => {
-    const input = inputOf({ spec: { bundles: bundles('a') } })
-    const { metadata, ...rest } = wanted(childrenOf(input), 'Deployment')
-    for (const text of ['{', '[1]', '{}']) {
-      const annotations = { ...metadata.annotations, 'midflight.dev/bundles': text }
-      const present = { ...rest, metadata: { ...metadata, annotations } } as typeof rest & { metadata: typeof metadata }
-      expect(wanted(childrenOf({ ...input, present }), 'Deployment')).toEqual({ ...rest, metadata })
-    }
   })
 })

@@ -1,8 +1,9 @@
 import { type AgentRuntimeSpec, hashJson, type Problem } from '../../api/index.ts'
 import type { KubeObject } from '../../kube/types.ts'
+import { templateFor } from './kept.ts'
 import { CHILD_TYPES, type ChildKind, childName, labelsOf, ownerReference, podSelector } from './owned.ts'
 import { clashesOf } from './passthrough.ts'
-import { type Image, type Mounted, PORTS, PROGRESS_SECONDS, podTemplate } from './template.ts'
+import { type Image, PORTS, PROGRESS_SECONDS } from './template.ts'
 
 /** Where the operator runs, and what pods are made from unless an AgentRuntime says otherwise. */
 export type Installation = {
@@ -37,9 +38,6 @@ export type Children = {
 
 /** Hash of all that was applied last: what is not wanted any more is in no comparison of fields. */
 export const APPLIED = 'midflight.dev/applied'
-/** Of a Deployment: hash of its pods without their bundles, and the bundles that they have. */
-export const TEMPLATE = 'midflight.dev/template'
-export const BUNDLES = 'midflight.dev/bundles'
 
 const DELETE: Intent = { type: 'delete' }
 const KEEP: Intent = { type: 'keep' }
@@ -63,9 +61,8 @@ export const UNCHANGED: Children = {
 }
 
 /**
- * What the pods of an AgentRuntime are made from. Pure: the same input gives the same objects, to the byte. Bundles that
- * come or go change nothing of the pods that there are: they are mounted when something else rolls them. A bundle that
- * is mounted from another ConfigMap than it is declared with rolls them.
+ * What the pods of an AgentRuntime are made from. Pure: the same input gives the same objects, to the byte. What is
+ * declared in the same way leaves the pods that there are as they are, whichever version of the operator made them.
  */
 export function childrenOf(input: ChildrenInput): Children {
   const { runtime, spec, installation, present } = input
@@ -131,51 +128,18 @@ function policyOf(podSelectorOfAll: object, { namespace, isInCluster }: Installa
 
 function deploymentOf({ runtime, spec, present }: ChildrenInput, image: Image): Intent {
   const { name, namespace } = runtime
-  const bare = hashJson(podTemplate({ name, namespace, spec, image, bundles: [] }))
-  const bundles = keptMounts(mountedIn(present, bare), spec.bundles) ?? spec.bundles
-  const annotations = {
-    [TEMPLATE]: bare,
-    [BUNDLES]: JSON.stringify(bundles.map(({ name: bundle, configMap }) => ({ name: bundle, configMap }))),
-  }
+  const { template, annotations } = templateFor(present, { name, namespace, spec, image, bundles: spec.bundles })
   const body = {
     spec: {
       replicas: spec.replicas,
       selector: { matchLabels: podSelector(name) },
       strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: '25%', maxUnavailable: 0 } },
       progressDeadlineSeconds: PROGRESS_SECONDS,
-      template: podTemplate({ name, namespace, spec, image, bundles }),
+      template,
     },
   }
   return { type: 'apply', object: objectOf('Deployment', runtime, body, annotations) }
 }
-
-/**
- * What is mounted may stay unless a bundle is of another ConfigMap now: to a pod that starts, or that no operator calls
- * any more, the files of the former one would be news, and serve.
- */
-function keptMounts(
-  mounted: readonly Mounted[] | undefined,
-  declared: readonly Mounted[],
-): readonly Mounted[] | undefined {
-  const configMaps = new Map(declared.map(({ name, configMap }) => [name, configMap]))
-  const isOfAnother = ({ name, configMap }: Mounted) => (configMaps.get(name) ?? configMap) !== configMap
-  return mounted?.some(isOfAnother) ? undefined : mounted
-}
-
-/** The bundles that the pods have, as long as nothing else of them is to change. */
-function mountedIn(present: KubeObject | undefined, bare: string): readonly Mounted[] | undefined {
-  const { [TEMPLATE]: before, [BUNDLES]: text } = present?.metadata.annotations ?? {}
-  if (before !== bare || text === undefined) return undefined
-  try {
-    const bundles: unknown = JSON.parse(text)
-    return Array.isArray(bundles) && bundles.every(isMounted) ? bundles : undefined
-  } catch {
-    return undefined
-  }
-}
-
-const isMounted = (value: unknown): value is Mounted =>
-  isRecord(value) && typeof value.name === 'string' && typeof value.configMap === 'string'
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 

@@ -10,7 +10,15 @@ import {
   type ObjectName,
   type Outcome,
 } from '../../kube/index.ts'
-import { type Children, childrenOf, type Installation, type Intent, NO_CHILDREN, UNCHANGED } from './children.ts'
+import {
+  APPLIED,
+  type Children,
+  childrenOf,
+  type Installation,
+  type Intent,
+  NO_CHILDREN,
+  UNCHANGED,
+} from './children.ts'
 import { CHILD_KINDS, CHILD_TYPES, type ChildKind, childName } from './owned.ts'
 import { problemOfRefusal } from './refusal.ts'
 import { isAsWanted, type Step, stepOf } from './steps.ts'
@@ -240,7 +248,7 @@ type About = { readonly object: KubeObject; readonly memory: Memory }
 
 const runtimeOf = ({ metadata: { namespace = '', name, uid = '' } }: KubeObject) => ({ namespace, name, uid })
 
-const hashOf = ({ metadata }: KubeObject): string => JSON.stringify(metadata.annotations)
+const hashOf = ({ metadata }: KubeObject): string => metadata.annotations?.[APPLIED] ?? ''
 
 /** Whether the server shows, in its own words, what it made of this: to write it again would change nothing. */
 const isTakenAs = (live: KubeObject, wanted: KubeObject, taken: Taken | undefined): boolean =>

@@ -156,7 +156,13 @@ const bootSource = (name: string, slot: number) => ({
   },
 })
 
-const directoryOf = ({ name }: Mounted): string => `${FILES}/bundles/${name}`
+const BUNDLES = `${FILES}/bundles/`
+
+const directoryOf = ({ name }: Mounted): string => `${BUNDLES}${name}`
+
+/** Name of the bundle that is mounted at a path of the container, in the template of any version. */
+export const bundleMountedAt = (path: string): string | undefined =>
+  path.startsWith(BUNDLES) ? path.slice(BUNDLES.length) : undefined
 
 /** A name that is too long for a volume ends in its hash. */
 function volumeOf({ name }: Mounted): string {
