@@ -396,6 +396,7 @@ const OF_PODS: Record<string, readonly string[]> = {
   'has a ServiceAccount without a token, until it is given another that its pods use': ['serviceAccountName'],
   'is let end for as long as runs may go on': ['drainSeconds'],
   'has no key where everybody may call': ['auth', 'auth.type'],
+  'is reached without a key under further names that are declared, besides those of its Service': ['auth.hosts'],
   'has with %i replicas a disruption budget: %s': ['replicas'],
   'has what spec.pod.%s says': [
     ...['imagePullSecrets', 'imagePullSecrets[].name', 'nodeSelector', 'tolerations', 'affinity'],

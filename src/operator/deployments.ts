@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { keyOfName, type ObjectName, PRIORITY, type Priority, type WorkQueue } from '../kube/index.ts'
+import type { Concerned } from './dependents/index.ts'
 import type { PodState } from './ports.ts'
 import { childName, type DeclaredRuntime, type Installation, type Prepared, RuntimeObjects } from './runtimes/index.ts'
 import type { Trust } from './trust/index.ts'
@@ -7,7 +8,7 @@ import { runtimeSpecOf, sourceOf } from './unit/inputs.ts'
 import type { OwnPods } from './units.ts'
 import { isLeaving } from './world/catalogue.ts'
 import type { ChildWatches } from './world/children.ts'
-import type { World } from './world/world.ts'
+import { runtimesIn, type World } from './world/world.ts'
 import type { GuardedClient, RecordEvent } from './writer.ts'
 
 export type DeploymentsOptions = {
@@ -62,8 +63,8 @@ export class Deployments {
   }
 
   /** Secrets of a namespace changed. */
-  wakeNamespace(namespace: string): void {
-    for (const { metadata } of this.#options.world.runtimes()) if (metadata.namespace === namespace) this.wake(metadata)
+  wakeNamespace(namespace: string, concerned: Concerned): void {
+    for (const runtime of runtimesIn(this.#options.world, namespace, concerned)) this.wake(runtime)
   }
 
   async #prepare({ object: runtime, spec }: DeclaredRuntime, signal: AbortSignal): Promise<Prepared> {

@@ -32,7 +32,7 @@ import {
 } from '../kube/index.ts'
 import type { Log } from '../log.ts'
 import { BootRecords, createBootSecrets } from './boot/index.ts'
-import { createDependents, type Dependents } from './dependents/index.ts'
+import { type Concerned, createDependents, type Dependents } from './dependents/index.ts'
 import { Deployments } from './deployments.ts'
 import { itemKey } from './items/keys.ts'
 import { ItemReconciler } from './items/reconcile.ts'
@@ -312,12 +312,13 @@ class OperatorProcess {
     const interner = createStateInterner()
     const common = { clock, turns: createTurns(), parseEvent: createEventParser() }
     const watching = { client: this.#client, clock, log, metrics: this.#watchMetrics, watchLog: this.#watchLog }
-    const wake = (namespace: string | undefined) => this.#units?.wakeNamespace(namespace)
-    const onDependents = (namespace: string): void => {
-      wake(namespace)
-      deployments.wakeNamespace(namespace)
+    const wake: Units['wakeNamespace'] = (...concerned) => this.#units?.wakeNamespace(...concerned)
+    const onDependents = (namespace: string, runtimes: Concerned): void => {
+      wake(namespace, runtimes)
+      deployments.wakeNamespace(namespace, runtimes)
     }
-    const dependents = createDependents({ ...watching, onChange: onDependents }, signal)
+    const isMissed = (secret: ObjectName, runtime: string): boolean => boot.isMissed(secret, runtime)
+    const dependents = createDependents({ ...watching, onChange: onDependents, isMissed }, signal)
     const deployments = this.#startDeployments(writing, dependents, signal)
     const { client, fence } = writing
     const boot = new BootRecords(

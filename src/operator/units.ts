@@ -12,7 +12,7 @@ import {
   type WorkQueue,
 } from '../kube/index.ts'
 import type { BootOwner, BootRecords } from './boot/index.ts'
-import type { Dependents } from './dependents/index.ts'
+import type { Concerned, Dependents } from './dependents/index.ts'
 import { itemKey, objectOfItem } from './items/keys.ts'
 import type { Units as UnitsPort } from './items/reconcile.ts'
 import { type Claims, claimPods } from './place/claims.ts'
@@ -25,7 +25,7 @@ import { runtimeSpecOf, sourceOf } from './unit/inputs.ts'
 import { RuntimeUnit } from './unit/unit.ts'
 import { type Catalogue, isLeaving } from './world/catalogue.ts'
 import type { PodSelection, PodWatches } from './world/pod-watches.ts'
-import type { World } from './world/world.ts'
+import { runtimesIn, type World } from './world/world.ts'
 
 export type UnitsOptions = {
   readonly world: World
@@ -201,9 +201,9 @@ export class Units implements UnitsPort {
     this.#options.unitQueue.add(key, { priority, afterMs })
   }
 
-  /** The AgentRuntimes of a namespace are to look again: their pods, ConfigMaps or Secrets changed. */
-  wakeNamespace(namespace: string | undefined): void {
-    for (const { metadata } of this.#options.world.runtimes()) if (metadata.namespace === namespace) this.wake(metadata)
+  /** AgentRuntimes of a namespace are to look again: their pods, ConfigMaps or Secrets changed. */
+  wakeNamespace(namespace: string | undefined, concerned: Concerned = 'all'): void {
+    for (const runtime of runtimesIn(this.#options.world, namespace, concerned)) this.wake(runtime)
   }
 
   get #catalogue(): Catalogue {

@@ -13,6 +13,8 @@ export type RuntimeOptions = {
   readonly metrics: Metrics
   /** Names of mounted bundles in the order in which a tool name is looked up. */
   readonly mounts?: readonly string[]
+  /** Which of them may serve: all, which is the default, or only those that the settings name. */
+  readonly mountsTaken?: 'all' | 'named'
   /** UID of the pod that this process runs in. */
   readonly podUid?: string | undefined
   /** Whether URLs of resources may name loopback without being allowed to. */
@@ -38,10 +40,11 @@ const TICK_MS = 1_000
  * @param signal ends the runtime's own timer
  */
 export function createRuntime(options: RuntimeOptions, signal: AbortSignal): Runtime {
-  const { host, metrics, mounts = [], podUid, loopback = false } = options
+  const { host, metrics, mounts = [], mountsTaken = 'all', podUid, loopback = false } = options
   const networkOf = createNetworks({ loopback })
   const registry = new Registry({
     mounts,
+    mountsTaken,
     podUid,
     loadModel: (spec, apiKey, network) => loadModel(spec, apiKey, networkOf(network)),
     loadBundle: (files, packages) => loadBundle(files, host, { packages, timeoutMs: BUNDLE_LOAD_MS }),

@@ -71,6 +71,7 @@ const RULES: readonly [string, Kind, unknown, string][] = [
     model({ provider: 'scripted', script: [{ match: 'x' }] }),
     'needs a reply, or a call whose result is the reply',
   ],
+  ['hosts beside a key', 'AgentRuntime', { auth: { type: 'key', hosts: ['a.test'] } }, 'hosts belongs to type none'],
   ['a selector whose key is no label key', 'AgentRuntime', adopting({ 'a b': 'c' }), 'every key must be a label key'],
 ]
 
@@ -78,6 +79,7 @@ const RULES: readonly [string, Kind, unknown, string][] = [
 const BOUNDS: readonly [string, Kind, unknown][] = [
   ['a tool named twice', 'Agent', { tools: ['a', 'a'] }],
   ['two models of one name', 'AgentRuntime', { models: [OPENAI, OPENAI] }],
+  ['a host of callers that is a URL', 'AgentRuntime', { auth: { type: 'none', hosts: ['http://a.test'] } }],
   ['a selector of nothing', 'AgentRuntime', adopting({})],
   ['a selector without a token', 'AgentRuntime', { adopt: { selector: SELECTED.selector } }],
   ['a label value with a space', 'AgentRuntime', adopting({ app: 'a b' })],

@@ -116,6 +116,13 @@ describe('a spec is refused with its field', () => {
       { bundleSelector: { matchLabels: { 'a b': 'c' } } },
       'InvalidSpec spec.bundleSelector.matchLabels',
     ],
+    ['hosts beside a key', 'AgentRuntime', { auth: { type: 'key', hosts: ['a.test'] } }, 'InvalidSpec spec.auth'],
+    [
+      'a host of callers with a port',
+      'AgentRuntime',
+      { auth: { type: 'none', hosts: ['a.test', 'Agents.a-1.test', 'a.test:80'] } },
+      'InvalidSpec spec.auth.hosts[2]',
+    ],
     ['a package path', 'AgentRuntime', { tools: { packages: ['../x'] } }, 'InvalidSpec spec.tools.packages[0]'],
   ])('%s', (_what, kind, spec, expected) => {
     const problem = problemIn(kind, spec)

@@ -68,6 +68,28 @@ const pod = z.strictObject({
   volumeMounts: passedOn('Where the runtime’s container mounts them').optional(),
 })
 
+const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/
+
+const auth = withRules(
+  z.strictObject({
+    type: z
+      .enum(['key', 'none'])
+      .describe(
+        'key: callers present the key in Secret NAME-runtime-key, which is generated; none: everybody may call',
+      ),
+    hosts: setOf(z.string().min(1).max(253).regex(HOST_NAME, 'must be a host name such as agents.example.com'))
+      .optional()
+      .describe('Host names under which callers may reach the pods, besides those of the Service; only with type none'),
+  }),
+  [
+    {
+      rule: "self.type == 'none' || !has(self.hosts)",
+      message: 'hosts belongs to type none: with a key callers may use any name',
+      holds: ({ type, hosts }) => type === 'none' || hosts === undefined,
+    },
+  ],
+)
+
 /** The part of an AgentRuntime that decides how its pods are run. A change to it rolls them, but for `replicas`. */
 export const managedPods = {
   image: text(512).min(1).optional().describe('Image of the pods; without it, that of the operator'),
@@ -85,16 +107,7 @@ export const managedPods = {
     .optional()
     .describe('How long runs under way may go on when a pod leaves; default 300'),
   pod: pod.optional().describe('What else stands in the pods, in Kubernetes’ own words'),
-  auth: z
-    .strictObject({
-      type: z
-        .enum(['key', 'none'])
-        .describe(
-          'key: callers present the key in Secret NAME-runtime-key, which is generated; none: everybody may call',
-        ),
-    })
-    .optional()
-    .describe('Who may call the agents, on port 7777; default type key'),
+  auth: auth.optional().describe('Who may call the agents, on port 7777; default type key'),
 }
 
 /** Fields that mean nothing for pods that are adopted: somebody else runs those. */

@@ -30,11 +30,15 @@ export type Loaded = { readonly runtime: Runtime; readonly session: Session; rea
 
 export type ManagedSources = ManagedOptions & { readonly podUid?: string | undefined }
 
-/** A runtime with its mounted directories, and everything else left to an operator. */
+/**
+ * A runtime with its mounted directories, and everything else left to an operator. Where it has a boot set, its pod may
+ * have mounts of bundles that are declared no more: then only those serve that the settings name.
+ */
 export async function loadManaged({ podUid, ...sources }: ManagedSources, signal: AbortSignal): Promise<Loaded> {
   const metrics = createMetrics()
   const mounts = sources.bundles.map(({ name }) => name)
-  const runtime = createRuntime({ host: createInThreadHost(), metrics, mounts, podUid }, signal)
+  const mountsTaken = sources.bootSet === undefined ? 'all' : 'named'
+  const runtime = createRuntime({ host: createInThreadHost(), metrics, mounts, mountsTaken, podUid }, signal)
   return { runtime, session: await startManaged(runtime.registry, sources, signal), metrics }
 }
 

@@ -17,7 +17,7 @@ export type ManagedOptions = {
 /**
  * A runtime whose items come from an operator: here it begins with its boot set, and then its mounted directories are
  * followed until the signal aborts. Resolves when what each of them shows was offered: what is news there comes after
- * the boot set, and what is refused leaves that serving.
+ * the boot set, and what is refused leaves that serving. With a boot set a mount serves only while the settings name it.
  */
 export async function startManaged(
   registry: Registry,

@@ -124,6 +124,19 @@ describe('what is to be kept', () => {
     expect(secrets.found?.set.fence).toBe(5)
   })
 
+  test('misses a slot of the set that is there, and none that it emptied itself', async () => {
+    const record = await open()
+    const missed = () => [0, 1].map((slot) => record.isMissed(`midflight-main-boot-${slot}`))
+    expect(missed()).toEqual([false, false])
+    record.keep(() => contents('one'))
+    await pass(1_000)
+    expect(missed()).toEqual([true, false])
+    record.keep(() => contents('two'))
+    await pass(WRITE_PAUSE_MS)
+    expect(missed()).toEqual([false, true])
+    expect(record.isMissed('main-runtime-key')).toBe(true)
+  })
+
   test('is written once in five seconds, however often it changes, and in the end as it is then', async () => {
     const record = await open()
     for (let change = 0; change < 100; change += 1) {

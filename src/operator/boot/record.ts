@@ -83,6 +83,11 @@ export class BootRecord {
     return this.#problem
   }
 
+  /** Whether a Secret of the AgentRuntime that went is missed: of a boot set, what this operator took away is not. */
+  isMissed(secret: string): boolean {
+    return this.#slots.isMissed(this.#options.runtime.name, secret)
+  }
+
   /** What is to be kept may be another from now on. Asked for when it is written. */
   keep(contents: () => BootContents | undefined): void {
     this.#contents = contents

@@ -22,6 +22,11 @@ export class BootRecords {
     return record
   }
 
+  /** Whether a Secret of an AgentRuntime that went is missed: of a boot set, what this operator took away is not. */
+  isMissed({ namespace, name }: ObjectName, runtime: string): boolean {
+    return this.#records.get(keyOfName({ namespace, name: runtime }))?.isMissed(name) ?? true
+  }
+
   /** The AgentRuntime is gone. */
   end(runtime: ObjectName): void {
     this.#records.get(keyOfName(runtime))?.end()

@@ -2,6 +2,7 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import {
   BOOT_SET_BYTES,
+  BOOT_SLOTS,
   BOOT_TEXT_BYTES,
   type BootSet,
   bootSetKey,
@@ -85,6 +86,14 @@ export class BootSlots {
     const part = await this.#packed(few)
     if (part instanceof Uint8Array) return this.#write(few, part, owner, signal)
     throw new ProblemError(part)
+  }
+
+  /** Whether a Secret that went is missed: it is no slot, or one of the set as it is now. */
+  isMissed(runtime: string, secret: string): boolean {
+    const slot = Array.from({ length: BOOT_SLOTS }, (_, each) => each).find(
+      (n) => bootSecretName(runtime, n) === secret,
+    )
+    return slot === undefined || (this.#whole?.slots.has(slot) ?? false)
   }
 
   /** Empties the slots that the present set does not need. @throws ApiError */

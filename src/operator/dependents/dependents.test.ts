@@ -109,6 +109,7 @@ const OWNER = { namespace: 'team', name: 'main' }
 function createRig(cluster = new MemoryCluster()) {
   const clock = createVirtualClock()
   const controller = new AbortController()
+  /** `team: main`, or `team: all`. */
   const changes: string[] = []
   const warnings: [string, LogFields | undefined][] = []
   const unused = () => Promise.reject(new Error('not used here'))
@@ -117,7 +118,9 @@ function createRig(cluster = new MemoryCluster()) {
     clock,
     log: { warn: (message, fields) => warnings.push([message, fields]), error: () => undefined },
     random: () => 0,
-    onChange: (namespace) => changes.push(namespace),
+    onChange: (namespace, concerned) =>
+      changes.push(`${namespace}: ${concerned === 'all' ? concerned : [...concerned].sort().join(' ')}`),
+    isMissed: ({ name }) => !/^(removed-by-us|midflight-.*)$/.test(name),
     watch: (watching, signal) => cluster.watch(watching, signal),
   }
   const dependents = createDependents(options, controller.signal)
@@ -171,7 +174,7 @@ describe('what is wanted', () => {
       data: new Map([['a.prompt.md', Buffer.from('one')]]),
     })
     expect(textOf(dependents.secret('team', 'llm'), 'key')).toBe('canary-value')
-    expect(new Set(changes)).toEqual(new Set(['team']))
+    expect(new Set(changes)).toEqual(new Set(['team: all', 'team: main']))
     end()
   })
 
@@ -206,7 +209,7 @@ describe('what is wanted', () => {
     answered.resolve()
     await quiet()
     expect(textOf(dependents.configMap('team', 'files'), 'a.prompt.md')).toBe('two')
-    expect(changes).toEqual(['team'])
+    expect(changes).toEqual(['team: main'])
     end()
   })
 
@@ -289,7 +292,7 @@ describe('what is deleted', () => {
     expect(textOf(dependents.configMap('team', 'files'), 'a.prompt.md')).toBe('one')
     clock.advance(1)
     expect(dependents.configMap('team', 'files')).toEqual({ type: 'missing', sinceMs })
-    expect(changes).toEqual(['team', 'team'])
+    expect(changes).toEqual(['team: main', 'team: main'])
     end()
   })
 
@@ -395,7 +398,71 @@ describe('labelled ConfigMaps', () => {
     cluster.put('ConfigMap', 'other', { more: 'data' }, { labels: { app: 'x' } })
     expect(changes).toEqual([])
     cluster.put('ConfigMap', 'other', {}, { labels: {} })
-    expect(changes).toEqual(['team'])
+    expect(changes).toEqual(['team: all'])
+    end()
+  })
+})
+
+describe('a Secret that changes', () => {
+  const LABELS = { 'midflight.dev/runtime': 'main' }
+
+  /** Many AgentRuntimes: each wants a Secret of its own, its trust another one, and all of them want one in common. */
+  async function many(count: number) {
+    const rig = createRig()
+    for (const name of ['shared', 'r1-key']) rig.cluster.put('Secret', name, { key: '1' })
+    rig.dependents.follow(new Set(['team']))
+    for (let index = 0; index < count; index += 1) {
+      const name = `r${index}`
+      rig.dependents.want({ namespace: 'team', name }, { configMaps: [], secrets: ['shared', `${name}-llm`] })
+      const trust = { namespace: 'team', name, part: 'trust' }
+      rig.dependents.want(trust, { configMaps: [], secrets: [`${name}-key`] })
+    }
+    await quiet()
+    rig.changes.length = 0
+    return rig
+  }
+
+  test('is told to those alone that want it, whichever part of them does', async () => {
+    const { cluster, changes, end } = await many(5)
+    const told = async (change: () => void) => {
+      change()
+      await quiet()
+      return changes.splice(0)
+    }
+    const put = (name: string) => () => cluster.put('Secret', name, { key: '2' }, { labels: LABELS })
+    expect(await told(put('r3-llm'))).toEqual(['team: r3'])
+    expect(await told(put('r2-key'))).toEqual(['team: r2'])
+    expect(await told(put('shared'))).toEqual(['team: r0 r1 r2 r3 r4'])
+    expect(await told(() => cluster.remove('Secret', 'r1-key'))).toEqual(['team: r1'])
+    expect(await told(put('nobodys'))).toEqual([])
+    end()
+  })
+
+  test('costs nobody a look while many AgentRuntimes write their boot sets', async () => {
+    const { cluster, changes, end } = await many(50)
+    for (let round = 0; round < 4; round += 1) {
+      for (let index = 0; index < 50; index += 1) {
+        const labels = { 'midflight.dev/runtime': `r${index}` }
+        cluster.put('Secret', `midflight-r${index}-boot-${round % 2}`, {}, { labels })
+        if (round > 0) cluster.remove('Secret', `midflight-r${index}-boot-${(round + 1) % 2}`)
+      }
+      await quiet()
+    }
+    expect(changes).toEqual([])
+    end()
+  })
+
+  test('is missed by the AgentRuntime that it belongs to, unless that took it away or it only came', async () => {
+    const { cluster, changes, end } = await many(2)
+    for (const name of ['removed-by-us', 'removed', 'relabelled', 'handed-on'])
+      cluster.put('Secret', name, {}, { labels: LABELS })
+    expect(changes).toEqual([])
+    cluster.remove('Secret', 'removed-by-us')
+    expect(changes).toEqual([])
+    cluster.remove('Secret', 'removed')
+    cluster.put('Secret', 'relabelled', {}, { labels: {} })
+    cluster.put('Secret', 'handed-on', {}, { labels: { 'midflight.dev/runtime': 'other' } })
+    expect(changes).toEqual(['team: main', 'team: main', 'team: main other'])
     end()
   })
 })

@@ -1,3 +1,10 @@
 export { secretData } from './config-map.ts'
-export { createDependents, type Dependents, type DependentsOptions, type Wanted } from './dependents.ts'
+export {
+  type Concerned,
+  createDependents,
+  type Dependents,
+  type DependentsOptions,
+  type Wanted,
+  type WantedBy,
+} from './dependents.ts'
 export { type ConfigMapView, type FoundObject, foundObject, type ObjectView, type SecretView } from './view.ts'

@@ -20,6 +20,15 @@ export interface ShelfSource {
   decode(object: KubeObject): ReadonlyMap<string, Buffer>
 }
 
+/** Something that may matter to somebody. */
+export type ShelfChange =
+  /** All names are known now. */
+  | { readonly type: 'synced' }
+  /** A wanted object is another one, or is found no more. */
+  | { readonly type: 'data'; readonly name: string }
+  /** An object with labels, wanted or not, came or went, or its labels changed: how it was and how it is. */
+  | { readonly type: 'labels'; readonly old: KubeObject | undefined; readonly now: KubeObject | undefined }
+
 export type ShelfOptions = {
   readonly source: ShelfSource
   readonly kind: string
@@ -29,7 +38,7 @@ export type ShelfOptions = {
   readonly clock: Clock
   readonly log: Pick<Log, 'warn' | 'error'>
   readonly random: () => number
-  readonly onChange: () => void
+  readonly onChange: (change: ShelfChange) => void
 }
 
 type Presence =
@@ -118,7 +127,7 @@ export class Shelf {
 
   #begin(): void {
     for (const [name, entry] of this.#entries) this.#look(name, entry)
-    this.#options.onChange()
+    this.#options.onChange({ type: 'synced' })
   }
 
   #saw({ type, object, old }: StoreEvent): void {
@@ -129,14 +138,16 @@ export class Shelf {
     // Whoever selects by labels has to look again.
     const isRelabelled = type !== 'MODIFIED' || JSON.stringify(labels) !== JSON.stringify(old?.metadata.labels ?? {})
     const hasLabels = Object.keys({ ...old?.metadata.labels, ...labels }).length > 0
-    if ((isRelabelled && hasLabels) || (entry !== undefined && type === 'DELETED')) this.#options.onChange()
+    const now = type === 'DELETED' ? undefined : object
+    if (isRelabelled && hasLabels) this.#options.onChange({ type: 'labels', old: now ? old : object, now })
+    if (entry !== undefined && type === 'DELETED') this.#options.onChange({ type: 'data', name })
   }
 
   /** Compares what is held with what the watch shows. */
   #look(name: string, entry: Entry): void {
     const shown = this.#shown(name)
     if (shown === undefined) {
-      this.#miss(entry)
+      this.#miss(name, entry)
       return
     }
     if (entry.presence.type === 'leaving') entry.presence.timer.cancel()
@@ -144,7 +155,7 @@ export class Shelf {
     if (!entry.isFetching && isBehind(entry.held, shown)) void this.#fetch(name, entry)
   }
 
-  #miss(entry: Entry): void {
+  #miss(name: string, entry: Entry): void {
     const { clock, graceMs, onChange } = this.#options
     if (entry.presence.type !== 'expected') return
     if (entry.held === undefined) {
@@ -162,7 +173,7 @@ export class Shelf {
     }
     const timer = clock.timer(graceMs, () => {
       leave()
-      onChange()
+      onChange({ type: 'data', name })
     })
     entry.presence = { type: 'leaving', sinceMs, timer }
   }
@@ -195,7 +206,7 @@ export class Shelf {
 
   #hold(entry: Entry, object: KubeObject): void {
     entry.held = foundObject(object, this.#options.source.decode(object))
-    this.#options.onChange()
+    this.#options.onChange({ type: 'data', name: object.metadata.name })
   }
 
   #failed(name: string, error: unknown, signal: AbortSignal): undefined {

@@ -145,6 +145,20 @@ describe('a pod', () => {
     expect([...volumes, ...containers[0].volumeMounts].map(({ name }) => name)).not.toContain('key')
   })
 
+  test('is reached without a key under further names that are declared, besides those of its Service', () => {
+    const hostsOf = (auth: object) =>
+      container({ auth }).args.flatMap((each, index, all) => (all[index - 1] === '--allow-host' ? [each] : []))
+    const own = hostsOf({ type: 'none' })
+    expect(own).toHaveLength(4)
+    const inDomain = 'main-runtime.team.svc.corp.example'
+    expect(hostsOf({ type: 'none', hosts: ['agents.example.com', inDomain, 'main-runtime'] })).toEqual([
+      ...own,
+      'agents.example.com',
+      inDomain,
+    ])
+    expect(hostsOf({ type: 'key' })).toEqual([])
+  })
+
   const FROM_SECRET = { name: 'A', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } }
   test.each<[string, object, object]>([
     ['image', {}, { image: 'midflight:1', imagePullPolicy: 'IfNotPresent' }],

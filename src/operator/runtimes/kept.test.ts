@@ -29,7 +29,7 @@ const deployment = (annotations: Readonly<Record<string, string>>): KubeObject =
 const applied = (input: TemplateInput, make = podTemplate) =>
   deployment(templateFor(undefined, input, make).annotations)
 const bytes = (value: unknown) => JSON.stringify(value)
-const bundles = (...names: readonly string[]) => names.map((name) => ({ name, configMap: `${name}-files` }))
+const bundles = (...listed: readonly string[]) => listed.map((name) => ({ name, configMap: `${name}-files` }))
 
 const names = fc.uniqueArray(fc.stringMatching(/^[a-z]{1,6}$/), { maxLength: 5 })
 /** What the pods are declared to be; every pair of different values makes different pods. */

@@ -2,9 +2,11 @@ import { describe, expect, test } from '@jest/globals'
 import { type AgentRuntimeSpec, API_VERSION, agentRuntimeSpec } from '../../api/index.ts'
 import { createVirtualClock } from '../../clock.fixture.ts'
 import { ApiError, type KubeClient, type KubeObject, type Outcome } from '../../kube/index.ts'
-import { INSTALLATION, RUNTIME } from './children.fixture.ts'
+import { INSTALLATION, inputOf, RUNTIME } from './children.fixture.ts'
+import { templateFor } from './kept.ts'
 import { type ObjectEvent, type Prepared, RuntimeObjects } from './objects.ts'
 import { CHILD_TYPES, type ChildKind } from './owned.ts'
+import { podTemplate } from './template.ts'
 
 const KEY = 'team/main'
 const kindOf = (plural: string) => Object.values(CHILD_TYPES).find((type) => type.plural === plural)?.kind as ChildKind
@@ -144,6 +146,34 @@ describe('the objects of an AgentRuntime', () => {
     expect(scene.events.at(-1)).toMatchObject({ type: 'Normal', reason: 'Updated' })
     scene.stored.delete('Deployment')
     expect(await scene.written()).toEqual(['apply Deployment'])
+  })
+
+  test('keep the pods that another version of the operator made of the same, and have just those put back', async () => {
+    const scene = new Scene()
+    await scene.reconcile()
+    const { stored } = scene
+    const before = stored.get('Deployment') as KubeObject
+    const { runtime, spec, installation } = inputOf()
+    const image = { image: installation.image ?? '', pullPolicy: installation.imagePullPolicy }
+    const input = { ...runtime, spec, image, bundles: spec.bundles }
+    const { template, annotations } = templateFor(undefined, input, (asked) => {
+      const made = podTemplate(asked)
+      return { ...made, spec: { ...made.spec, terminationGracePeriodSeconds: 1 } }
+    })
+    const of = (pods: object) => ({ ...before, spec: { ...(before.spec as object), template: pods } })
+    stored.set('Deployment', { ...of(template), metadata: { ...before.metadata, annotations } })
+    await scene.reconcile()
+    expect(stored.get('Deployment')?.spec).toMatchObject({ template: { spec: { terminationGracePeriodSeconds: 1 } } })
+    expect(await scene.written()).toEqual([])
+    stored.set('Deployment', {
+      ...of(podTemplate(input)),
+      metadata: stored.get('Deployment')?.metadata ?? before.metadata,
+    })
+    expect(await scene.written()).toEqual(['force Deployment'])
+    expect(stored.get('Deployment')?.spec).toMatchObject({ template })
+    scene.declare({ drainSeconds: 100 })
+    await scene.reconcile()
+    expect(stored.get('Deployment')?.spec).toMatchObject({ template: { spec: { terminationGracePeriodSeconds: 115 } } })
   })
 
   test('lose a field that is wanted no more, which no comparison of fields shows', async () => {

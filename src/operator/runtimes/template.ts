@@ -120,7 +120,7 @@ function argumentsOf({ name, namespace, spec, bundles }: TemplateInput): string[
     ...['--host', '::'],
     ...(hasKey(spec)
       ? ['--auth-key-file', `${FILES}/${VOLUMES.key}/key`]
-      : ['--insecure-no-auth', ...namesOfService(name, namespace).flatMap((host) => ['--allow-host', host])]),
+      : ['--insecure-no-auth', ...hostsOf(name, namespace, spec).flatMap((host) => ['--allow-host', host])]),
     ...['--management-host', '::'],
     ...['--management-token-file', `${management}/token`, '--management-token-file', `${management}/nextToken`],
     ...['--management-cert', `${management}/tls.crt`, '--management-key', `${management}/tls.key`],
@@ -129,6 +129,11 @@ function argumentsOf({ name, namespace, spec, bundles }: TemplateInput): string[
     ...bundles.flatMap((bundle) => ['--bundle', `${bundle.name}=${directoryOf(bundle)}`]),
   ]
 }
+
+/** Names under which callers reach pods without a key: those of the Service, and those that are declared. */
+const hostsOf = (name: string, namespace: string, { auth }: AgentRuntimeSpec): string[] => [
+  ...new Set([...namesOfService(name, namespace), ...(auth?.hosts ?? [])]),
+]
 
 /** As pods of the cluster call it: of its own namespace, of others, and in full where the cluster's domain is the usual one. */
 function namesOfService(name: string, namespace: string): string[] {

@@ -33,6 +33,36 @@ export function planCertificate({ found, authority, serverName, now, lifetimes }
   return renewAt <= now ? issue('nearItsEnd') : { type: 'keep', renewAt }
 }
 
+/**
+ * The same for the certificate of one Secret, again and again: one that is good is parsed again only when anything of it
+ * is another, or its renewal is due.
+ */
+export class CertificatePlanner {
+  readonly #plan: typeof planCertificate
+  #good: { readonly input: CertificateInput; readonly plan: CertificatePlan & { readonly type: 'keep' } } | undefined
+
+  constructor(plan: typeof planCertificate = planCertificate) {
+    this.#plan = plan
+  }
+
+  plan(input: CertificateInput): CertificatePlan {
+    if (this.#good && isStillGood(this.#good.input, input, this.#good.plan.renewAt)) return this.#good.plan
+    const plan = this.#plan(input)
+    this.#good = plan.type === 'keep' ? { input, plan } : undefined
+    return plan
+  }
+}
+
+/** A clock that was set back may be before the certificate's beginning. */
+const isStillGood = (then: CertificateInput, input: CertificateInput, renewAt: number): boolean =>
+  then.now <= input.now &&
+  input.now < renewAt &&
+  then.serverName === input.serverName &&
+  then.lifetimes === input.lifetimes &&
+  then.found.cert === input.found.cert &&
+  then.found.key === input.found.key &&
+  then.authority.signer.cert === input.authority.signer.cert
+
 const issue = (because: IssueReason): CertificatePlan => ({ type: 'issue', because })
 
 function certificateOf(pem: string): X509Certificate | undefined {

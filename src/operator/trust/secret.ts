@@ -2,7 +2,7 @@ import type { KubeObject, ObjectName, ResourceType } from '../../kube/types.ts'
 import type { FoundObject } from '../dependents/index.ts'
 import { childName, labelsOf, ownerReference } from '../runtimes/owned.ts'
 import type { Authority } from './authority.ts'
-import { type CertificatePlan, planCertificate } from './certificate.ts'
+import type { CertificatePlan, CertificatePlanner } from './certificate.ts'
 import type { KeyedCertificate } from './issue.ts'
 import { type FoundTokens, planTokens, type TokenInput, type Tokens } from './tokens.ts'
 
@@ -87,13 +87,15 @@ export type SecretInput = Omit<TokenInput, 'found'> & {
   readonly found: FoundSecret
   readonly authority: Authority
   readonly serverName: string
+  /** Of this Secret. */
+  readonly certificates: CertificatePlanner
 }
 
 /** What a management Secret should hold now. Pure, but for `fresh`. */
-export function planManagementSecret({ found, authority, serverName, ...rest }: SecretInput): SecretPlan {
+export function planManagementSecret({ found, authority, serverName, certificates, ...rest }: SecretInput): SecretPlan {
   const { now, lifetimes } = rest
   const { tokens, lookAgainMs } = planTokens({ ...rest, found: found.tokens })
-  const certificate = planCertificate({ found: found.certificate, authority, serverName, now, lifetimes })
+  const certificate = certificates.plan({ found: found.certificate, authority, serverName, now, lifetimes })
   const renewMs = certificate.type === 'keep' ? certificate.renewAt - now : lifetimes.leafMs - lifetimes.leafRenewMs
   return { tokens, certificate, lookAgainMs: Math.min(lookAgainMs, renewMs) }
 }

@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { X509Certificate } from 'node:crypto'
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { tokenIdOf } from '../../api/index.ts'
 import { createVirtualClock, type VirtualClock } from '../../clock.fixture.ts'
 import type { KubeObject } from '../../kube/types.ts'
@@ -115,6 +116,19 @@ describe('an AgentRuntime that is new', () => {
         ownerReferences: [{ kind: 'AgentRuntime', name: 'main', uid: 'uid-main', controller: true }],
       })
     expect(secrets.metadata(CA, 'system')).not.toHaveProperty('ownerReferences')
+  })
+
+  test('has its certificate parsed once, however often it is woken, and again when the Secret holds another', async () => {
+    await reconcile()
+    await reconcile()
+    const parse = jest.spyOn(X509Certificate.prototype, 'checkIssued')
+    for (let wakes = 0; wakes < 50; wakes += 1) await reconcile([accepting(tokens().token)])
+    expect(parse).toHaveBeenCalledTimes(0)
+    const { 'tls.crt': cert = '', ...rest } = secrets.data(MANAGEMENT) ?? {}
+    secrets.edit(MANAGEMENT, { data: { ...rest, 'tls.crt': `${cert}\n# edited` } })
+    await reconcile()
+    expect(parse.mock.calls.length).toBeGreaterThan(0)
+    parse.mockRestore()
   })
 
   test('gets no key where everybody may call', async () => {

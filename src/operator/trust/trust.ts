@@ -4,10 +4,11 @@ import type { Clock } from '../../clock.ts'
 import { hasReached, isApiError, keyOfName, type ObjectKey } from '../../kube/index.ts'
 import type { KubeObject, ObjectName } from '../../kube/types.ts'
 import type { Log } from '../../log.ts'
-import { type Dependents, type FoundObject, foundObject, secretData } from '../dependents/index.ts'
+import { type Dependents, type FoundObject, foundObject, secretData, type WantedBy } from '../dependents/index.ts'
 import { labelsOf } from '../runtimes/owned.ts'
 import { type Authority, pemOf } from './authority.ts'
 import { AuthoritySource } from './authority-source.ts'
+import { CertificatePlanner } from './certificate.ts'
 import { issueCertificate, type KeyedCertificate } from './issue.ts'
 import { LIFETIMES, type Lifetimes } from './lifetimes.ts'
 import type { PodCredentials, Trust, TrustAccess, TrustClient, TrustOutcome, TrustRequest } from './port.ts'
@@ -54,6 +55,7 @@ type Known = {
   /** Of the last version that was read or written; undefined before there was one. */
   version: Pick<FoundObject, 'uid' | 'resourceVersion'> | undefined
   tokens: TokenMemory | undefined
+  readonly certificates: CertificatePlanner
 }
 
 /** Works until the signal aborts. Nothing is read or written before the first `reconcile`. */
@@ -124,7 +126,8 @@ class Trusted implements Trust {
 
   #knownOf(name: ObjectName): Known {
     const key = keyOfName(name)
-    const known = this.#known.get(key) ?? { name, version: undefined, tokens: undefined }
+    const certificates = new CertificatePlanner()
+    const known = this.#known.get(key) ?? { name, version: undefined, tokens: undefined, certificates }
     this.#known.set(key, known)
     return known
   }
@@ -217,6 +220,7 @@ class Trusted implements Trust {
       pods,
       authority,
       serverName: managedServerName(known.name),
+      certificates: known.certificates,
       now: this.#options.clock.now(),
       lifetimes: this.#lifetimes,
       fresh: this.#fresh,
@@ -227,7 +231,7 @@ class Trusted implements Trust {
 type Keeping = { readonly known: Known; readonly found: FoundObject | undefined; readonly authority: Authority }
 
 /** What trust wants of a namespace is apart from what the AgentRuntime itself wants. */
-const wanting = ({ namespace, name }: ObjectName): ObjectName => ({ namespace, name: `${name}#trust` })
+const wanting = ({ namespace, name }: ObjectName): WantedBy => ({ namespace, name, part: 'trust' })
 
 const within = (ms: number): number => Math.min(Math.max(ms, SHORTEST_LOOK_MS), LONGEST_LOOK_MS)
 

@@ -57,6 +57,25 @@ test('a bundle that is mended by what the pods serve already is news to everythi
   expect(world.touched).toContain('all')
 })
 
+test('a key that goes while it is used is news to everything of the AgentRuntime, as its settings wait', async () => {
+  const world = new TestUnit(1)
+  const apiKey = { secretKeyRef: { name: 'llm', key: 'key' } }
+  world.dependents.put('Secret', 'llm', { key: 'x' })
+  world.runtime({
+    models: [{ name: 'default', provider: 'openai-compatible', model: 'm', baseURL: 'https://x', apiKey }],
+  })
+  world.agent('a')
+  await world.quiet()
+  expect(world.pods[0]?.serving['agents/a']).toBe(world.revision('agents/a'))
+  world.touched.length = 0
+  world.dependents.put('Secret', 'llm', {})
+  world.wake()
+  await world.quiet()
+  expect(world.pods[0]?.registry.state().items.settings?.candidate?.error?.reason).toBe('SecretNotFound')
+  expect(world.touched).not.toContain('settings')
+  expect(world.touched.at(-1)).toBe('all')
+})
+
 test('where pods come back after there were none, what is said of them settles anew', async () => {
   const world = new TestUnit(2)
   world.agent('a')

@@ -272,8 +272,9 @@ export class RuntimeUnit {
     if (state && isComplete && items === 'all') this.#settling.rejoined(state)
     entry.isComplete = isComplete
     this.#settling.counted(this.#pods.isAnyCounted)
+    const isShared = items === 'all' || items.has(SETTINGS_ID) || bundles
     // Hundreds of pods that come at once are told of together.
-    if (items === 'all' || link || restarted || bundles || counts) this.#isAllTouched = true
+    if (isShared || link || restarted || counts) this.#isAllTouched = true
     else this.#deps.touch(isComplete ? items : this.#leavingOf(items))
     this.#deps.wake()
   }

@@ -7,6 +7,7 @@ import {
   type KubeClient,
   type KubeObject,
   keyOf,
+  type ObjectName,
   type Store,
   type StoreEvent,
   type WatchClient,
@@ -123,6 +124,19 @@ export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
     },
     ended: Promise.all(watches),
   }
+}
+
+/** AgentRuntimes of a namespace: all, or those of these names that there are. */
+export function* runtimesIn(
+  { catalogue, runtimes }: Pick<World, 'catalogue' | 'runtimes'>,
+  namespace: string | undefined,
+  names: 'all' | ReadonlySet<string> = 'all',
+): Iterable<ObjectName> {
+  if (names === 'all') {
+    for (const { metadata } of runtimes()) if (metadata.namespace === namespace) yield metadata
+    return
+  }
+  for (const name of names) if (catalogue.get('AgentRuntime', { namespace, name })) yield { namespace, name }
 }
 
 const kinds = (): Kind[] => Object.keys(KINDS) as Kind[]

@@ -51,6 +51,7 @@ const SETTINGS: readonly Definition[] = [
   settings(),
   settings({ models: [KEYED] }),
   settings({ tools: { timeoutSeconds: 5 } }),
+  settings({ bundles: [{ name: 'x', configMap: 'x' }] }),
 ]
 const AGENTS: readonly object[] = [
   {},
@@ -67,7 +68,7 @@ const step = fc.oneof(
   fc.record({ type: fc.constant('malformed' as const), name }),
   fc.record({ type: fc.constant('removeAgent' as const), name }),
   fc.record({ type: fc.constant('team' as const), name }),
-  fc.record({ type: fc.constant('settings' as const), which: fc.nat(2) }),
+  fc.record({ type: fc.constant('settings' as const), which: fc.nat(3) }),
   fc.record({ type: fc.constant('removeSettings' as const) }),
   fc.record({ type: fc.constant('secret' as const), version: fc.nat(2) }),
   fc.record({ type: fc.constant('push' as const), bundle, files: fc.nat(3) }),
@@ -80,6 +81,7 @@ const step = fc.oneof(
   fc.record({ type: fc.constant('delete' as const), name }),
   fc.record({ type: fc.constant('check' as const), bundle, files: fc.nat(3), name, spec: fc.nat(4) }),
 )
+const history = fc.tuple(fc.array(step, { maxLength: 25 }), fc.constantFrom('all' as const, 'named' as const))
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
 
 async function take(registry: Registry, taken: Step): Promise<unknown> {
@@ -146,8 +148,8 @@ async function take(registry: Registry, taken: Step): Promise<unknown> {
 describe('state and events', () => {
   test('tell the same: a state and the events after it are the state now, whatever came in between', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 25 }), fc.nat(24), fc.nat(3), async (steps, readAt, together) => {
-        const { registry } = makeRegistry()
+      fc.asyncProperty(history, fc.nat(24), fc.nat(3), async ([steps, mountsTaken], readAt, together) => {
+        const { registry } = makeRegistry({ mountsTaken })
         let mirrored: Mirrored = registry.state()
         for (const [index, each] of steps.entries()) {
           if (index === readAt) mirrored = registry.state()
@@ -169,7 +171,7 @@ describe('state and events', () => {
         const first = Number(mirrored.lastEventId.split('/')[1]) + 1
         expect(numbers).toEqual(numbers.map((_, offset) => first + offset))
       }),
-      { numRuns: 150, seed: 11 },
+      { numRuns: 200, seed: 11 },
     )
   })
 

@@ -47,6 +47,8 @@ export type RegistryOptions = {
   readonly loadBundle: BundleLoader
   /** Names of mounted bundles in the order in which a tool name is looked up. */
   readonly mounts?: readonly string[]
+  /** Which mounts may serve: all of them, which is the default, or only those that the settings name as bundles. */
+  readonly mountsTaken?: 'all' | 'named'
   readonly observer?: RegistryObserver
   readonly bootId?: string
   /** UID of the pod that this process runs in, told in its state. */
@@ -89,7 +91,12 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     const defaults = defaultSettings()
     this.#core = new RegistryCore({ bootId: this.bootId, settings: defaults, mounts: options.mounts ?? [] })
     this.#items = new ItemArrivals({ core: this.#core, defaults, loadModel: options.loadModel })
-    this.#bundles = new BundleArrivals({ load: options.loadBundle, unit: (id) => this.#core.unit(id), now: this.#now })
+    this.#bundles = new BundleArrivals({
+      load: options.loadBundle,
+      unit: (id) => this.#core.unit(id),
+      isTaken: (name) => this.#isTaken(name),
+      now: this.#now,
+    })
     this.#events = new EventLog(this.bootId)
     const settings = itemStateOf(this.current.settings, undefined)
     this.#chronicle = new Chronicle(this.#events, new Map(settings && [[SETTINGS_ID, settings]]))
@@ -170,13 +177,14 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   }
 
   refuse(name: string, error: Problem): ItemResult {
+    if (!this.#isTaken(name)) return { outcome: 'unchanged' }
     const started = this.#now()
     return this.#commitNow('mount', { type: 'refused', id: bundleUnitId(name), error }, started)
   }
 
   async withdraw(name: string): Promise<ItemResult> {
     const id = bundleUnitId(name)
-    const result = await this.#takeOne('mount', id, () => this.#bundles.forgotten(name, this.#items.packages))
+    const result = await this.#takeOne('mount', id, () => this.#bundles.unmounted(name, this.#items.packages))
     return this.#bundles.heldBack(name, undefined) ?? result
   }
 
@@ -190,6 +198,11 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
 
   ownerOf(kind: RunnablePlural, name: string): Owner | undefined {
     return this.#dynamic.ownerOf(kind, name)
+  }
+
+  #isTaken(mount: string): boolean {
+    if (this.#options.mountsTaken !== 'named') return true
+    return this.current.settings.definition.spec.bundles.some(({ name }) => name === mount)
   }
 
   /** What would become of a call; changes nothing. */
@@ -262,6 +275,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   async #take(source: ArrivalSource, work: Work): Promise<Map<string, ItemResult>> {
     if (work.length === 0) return new Map()
     const started = this.#now()
+    const { settings } = this.current
     const prepared = await Promise.all(
       work.map(async ([id, prepare]) => {
         const ticket = this.#tickets.take(id)
@@ -285,6 +299,8 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     const timing = { loadMs: loaded - started, swapMs: this.#now() - loaded }
     for (const [id, result] of results) this.#options.observer?.settled(id, source, result, timing)
     await this.#take('push', this.#bundles.outdated(this.#items.packages))
+    // Other settings may name other mounts.
+    if (this.current.settings !== settings) await this.#take('mount', this.#bundlesAgain(this.#bundles.due()))
     return results
   }
 

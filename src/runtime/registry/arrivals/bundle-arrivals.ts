@@ -9,6 +9,8 @@ export type BundleArrivalsOptions = {
   readonly load: BundleLoader
   /** What serves under an id. */
   readonly unit: (id: string) => Served | undefined
+  /** Whether what the mount of a bundle shows may serve now. */
+  readonly isTaken: (name: string) => boolean
   readonly now: () => number
 }
 
@@ -24,7 +26,8 @@ export class BundleArrivals {
 
   constructor(options: BundleArrivalsOptions) {
     this.#options = options
-    this.#intake = new BundleIntake((name) => this.#serving(name)?.bundle.source)
+    const { isTaken } = options
+    this.#intake = new BundleIntake({ serving: (name) => this.#serving(name)?.bundle.source, isTaken })
   }
 
   get pins(): ReadonlyMap<string, string> {
@@ -50,6 +53,12 @@ export class BundleArrivals {
   mounted(files: BundleFiles, packages: readonly string[]): Promise<Arrival> {
     this.#intake.mounted(files, this.#options.now())
     return this.current(files.name, packages)
+  }
+
+  /** Its directory is gone or was emptied of files. */
+  unmounted(name: string, packages: readonly string[]): Promise<Arrival> {
+    this.#intake.unmounted(name, this.#options.now())
+    return this.current(name, packages)
   }
 
   /** Neither push nor mount has it any more. */
@@ -86,7 +95,7 @@ export class BundleArrivals {
     return sources.map((files) => [bundleUnitId(files.name), () => this.#load(files, packages)] as const)
   }
 
-  /** Bundles for which time alone has changed something. */
+  /** Bundles for which time alone has changed something, or which mounts may serve. */
   due(): string[] {
     return this.#intake.due(this.#options.now())
   }

@@ -7,8 +7,15 @@ type Entry = {
   readonly channels: ChannelState
   readonly pushed?: BundleFiles | undefined
   readonly mounted?: BundleFiles | undefined
-  /** What was last handed out, and what waited then. */
+  /** What was last handed out, what waited then, and what the mount showed. */
   readonly taken?: string
+}
+
+export type BundleIntakeOptions = {
+  /** The files that serve under a name. */
+  readonly serving: (name: string) => BundleFiles | undefined
+  /** Whether what the mount of a bundle shows may serve now. It is known all the same, as what a push left behind. */
+  readonly isTaken: (name: string) => boolean
 }
 
 /**
@@ -16,13 +23,12 @@ type Entry = {
  * each way; the decisions themselves are pure (`files/channels.ts`, `plan/hold.ts`).
  */
 export class BundleIntake {
-  readonly #serving: (name: string) => BundleFiles | undefined
+  readonly #options: BundleIntakeOptions
   readonly #entries = new Map<string, Entry>()
   #pins: ReadonlyMap<string, string> = new Map()
 
-  /** @param serving the files that serve under a name */
-  constructor(serving: (name: string) => BundleFiles | undefined) {
-    this.#serving = serving
+  constructor(options: BundleIntakeOptions) {
+    this.#options = options
   }
 
   get pins(): ReadonlyMap<string, string> {
@@ -57,17 +63,26 @@ export class BundleIntake {
     this.#entries.delete(name)
   }
 
+  /** The mount is empty. One that is not taken has no say in what was pushed. */
+  unmounted(name: string, now: number): void {
+    const entry = this.#entry(name)
+    if (this.#options.isTaken(name)) this.forget(name)
+    else this.#entries.set(name, { ...entry, mounted: undefined, channels: mount(entry.channels, undefined, now) })
+  }
+
   /** The files that should serve now. */
   take(name: string, now: number): BundleFiles | undefined {
     const decision = this.#decide(name, now)
     const entry = this.#entries.get(name)
-    if (entry !== undefined) this.#entries.set(name, { ...entry, taken: keyOf(decision) })
+    if (entry !== undefined) this.#entries.set(name, { ...entry, taken: this.#keyOf(name, decision) })
     return this.#sources(name).find(({ hash }) => hash === decision.serve)
   }
 
-  /** Bundles for which time alone has changed what should serve or what waits. */
+  /** Bundles for which time alone, or which mounts are taken, has changed what should serve, what waits or what is told. */
   due(now: number): string[] {
-    return [...this.#entries].flatMap(([name, { taken }]) => (keyOf(this.#decide(name, now)) === taken ? [] : [name]))
+    return [...this.#entries].flatMap(([name, { taken }]) =>
+      this.#keyOf(name, this.#decide(name, now)) === taken ? [] : [name],
+    )
   }
 
   names(): string[] {
@@ -76,7 +91,7 @@ export class BundleIntake {
 
   /** Hash that the mount of a bundle shows. */
   mountOf(name: string): string | undefined {
-    return this.#entries.get(name)?.mounted?.hash
+    return this.#takenMount(name)?.hash
   }
 
   /** What a pin keeps from serving. */
@@ -87,25 +102,32 @@ export class BundleIntake {
   }
 
   #decide(name: string, now: number): Hold {
+    const { channels } = this.#entry(name)
     return hold({
       pin: this.#pins.get(name),
-      wanted: decide(this.#entry(name).channels, now),
-      serving: this.#serving(name)?.hash,
+      wanted: this.#options.isTaken(name) ? decide(channels, now) : channels.push,
+      serving: this.#options.serving(name)?.hash,
       held: new Set(this.#sources(name).map(({ hash }) => hash)),
     })
   }
 
+  #keyOf(name: string, { serve, waits }: Hold): string {
+    return JSON.stringify([serve, waits, this.mountOf(name)])
+  }
+
   #sources(name: string): BundleFiles[] {
-    const { pushed, mounted } = this.#entry(name)
-    return [pushed, mounted, this.#serving(name)].filter((files) => files !== undefined)
+    const { pushed } = this.#entry(name)
+    return [pushed, this.#takenMount(name), this.#options.serving(name)].filter((files) => files !== undefined)
+  }
+
+  #takenMount(name: string): BundleFiles | undefined {
+    return this.#options.isTaken(name) ? this.#entries.get(name)?.mounted : undefined
   }
 
   #entry(name: string): Entry {
     return this.#entries.get(name) ?? { channels: emptyChannels }
   }
 }
-
-const keyOf = ({ serve, waits }: Hold): string => JSON.stringify([serve, waits])
 
 /** @param hash what waits; undefined for a removal */
 export function heldBackBy(name: string, pin: string, hash: string | undefined): HeldBack {

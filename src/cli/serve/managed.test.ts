@@ -1,0 +1,131 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import {
+  bootPartFile,
+  type Definition,
+  definitionRevision,
+  encodeBootSet,
+  itemIdOf,
+  settingsSpec,
+} from '../../api/index.ts'
+import { createAtomicWriter } from '../../runtime/files/atomic-writer.fixture.ts'
+import { type Loaded, loadManaged } from './host.ts'
+
+let root: string
+let stop: AbortController
+let loaded: Loaded | undefined
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'midflight-managed-'))
+  await mkdir(join(root, 'boot'))
+  stop = new AbortController()
+})
+afterEach(async () => {
+  stop.abort()
+  await loaded?.session.ended
+  await rm(root, { recursive: true, force: true })
+})
+
+const mount = (name: string, prompt: string) =>
+  createAtomicWriter(join(root, name)).write({ 'greeting.prompt.md': prompt })
+const naming = (...names: readonly string[]): Definition => ({
+  kind: 'Settings',
+  name: 'main',
+  spec: settingsSpec.parse({ bundles: names.map((name) => ({ name, configMap: `${name}-files` })) }),
+})
+const itemsOf = (definition: Definition) => ({
+  [itemIdOf(definition.kind, definition.name)]: {
+    owner: 'operator' as const,
+    revision: definitionRevision(definition),
+    definition,
+  },
+})
+const CALLER = { claim: 'team/main/uid', fence: 7 }
+
+async function writeBootSet(definition: Definition): Promise<void> {
+  const content = { items: itemsOf(definition), bundles: {}, secrets: {}, pins: {} }
+  const stamp = { sequence: 1, writtenAt: '2026-01-01T00:00:00Z' }
+  const parts = encodeBootSet({ runtime: 'team/main', ...CALLER, ...content }, stamp)
+  await Promise.all(parts.map((part, slot) => writeFile(join(root, 'boot', bootPartFile(slot)), part)))
+}
+
+/** A pod whose template has mounts of b1 and b2. */
+async function start(bootSet?: string): Promise<Loaded> {
+  const bundles = ['b1', 'b2'].map((name) => ({ name, directory: join(root, name), standsIn: false }))
+  loaded = await loadManaged({ bundles, bootSet, tell: () => undefined }, stop.signal)
+  return loaded
+}
+
+const declare = ({ runtime: { registry } }: Loaded, definition: Definition) =>
+  registry.apply({
+    ...CALLER,
+    target: { bootId: registry.bootId },
+    mode: 'activate',
+    items: itemsOf(definition),
+    bundles: {},
+    secrets: {},
+    remove: { items: [], bundles: [], secrets: [] },
+  })
+
+/** What every bundle that serves says. */
+const served = ({ runtime: { registry } }: Loaded) =>
+  Object.fromEntries(
+    [...registry.current.bundles].map(([name, { prompts }]) => [name, [...prompts.values()].map(({ text }) => text)]),
+  )
+
+async function until(serves: () => boolean, { runtime: { registry } }: Loaded): Promise<void> {
+  const { lastEventId } = registry.state()
+  if (serves()) return
+  for await (const _ of registry.events(stop.signal, lastEventId)) if (serves()) return
+}
+
+describe('the mounts of a pod', () => {
+  beforeEach(async () => {
+    await mount('b1', 'one')
+    await mount('b2', 'two')
+  })
+
+  test('serve when its boot set names them, and no others', async () => {
+    await writeBootSet(naming('b1'))
+    const pod = await start(join(root, 'boot'))
+    expect(served(pod)).toEqual({ b1: ['one'] })
+    expect(Object.keys(pod.runtime.registry.state().bundles)).toEqual(['b1'])
+    expect(pod.runtime.registry.complete).toBe(true)
+  })
+
+  test('serve as soon as settings name them, without a push, and go with settings that name them no more', async () => {
+    await writeBootSet(naming('b1'))
+    const pod = await start(join(root, 'boot'))
+    await declare(pod, naming('b1', 'b2'))
+    expect(served(pod)).toEqual({ b1: ['one'], b2: ['two'] })
+    await declare(pod, naming('b2'))
+    expect(served(pod)).toEqual({ b2: ['two'] })
+  })
+
+  test('serve nothing before there are settings', async () => {
+    const pod = await start(join(root, 'boot'))
+    expect(served(pod)).toEqual({})
+    await declare(pod, naming('b2'))
+    expect(served(pod)).toEqual({ b2: ['two'] })
+  })
+
+  test('are followed while they do not serve', async () => {
+    await writeBootSet(naming('b1'))
+    const pod = await start(join(root, 'boot'))
+    await mount('b2', 'two again')
+    await mount('b1', 'one again')
+    await until(() => served(pod).b1?.[0] === 'one again', pod)
+    expect(served(pod)).toEqual({ b1: ['one again'] })
+    await declare(pod, naming('b2'))
+    await until(() => served(pod).b2?.[0] === 'two again', pod)
+    expect(served(pod)).toEqual({ b2: ['two again'] })
+  })
+
+  test('all serve in a runtime that is started without a boot set, whatever the settings name', async () => {
+    const pod = await start()
+    expect(served(pod)).toEqual({ b1: ['one'], b2: ['two'] })
+    await declare(pod, naming('b1'))
+    expect(served(pod)).toEqual({ b1: ['one'], b2: ['two'] })
+  })
+})
