@@ -71,6 +71,13 @@ const RULES: readonly [string, Kind, unknown, string][] = [
     model({ provider: 'scripted', script: [{ match: 'x' }] }),
     'needs a reply, or a call whose result is the reply',
   ],
+  [
+    'a variable with two values',
+    'AgentRuntime',
+    { env: [{ name: 'A', value: 'x', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }] },
+    'has value or valueFrom, not both',
+  ],
+  ['an image for pods of others', 'AgentRuntime', { adopt: SELECTED, image: 'x' }, 'adopt takes running pods'],
   ['hosts beside a key', 'AgentRuntime', { auth: { type: 'key', hosts: ['a.test'] } }, 'hosts belongs to type none'],
   ['a selector whose key is no label key', 'AgentRuntime', adopting({ 'a b': 'c' }), 'every key must be a label key'],
 ]
