@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import type { KubeObject } from '../../src/kube/types.ts'
 import { describeCluster, type FaultProxy, startFaultProxy, until, useCluster } from './harness/index.ts'
-import { installedEverywhere, installedRights, SYSTEM } from './support/install.ts'
+import { installedEverywhere, installedRights, OPERATOR_ROLE, SYSTEM } from './support/install.ts'
 import { adopt, read, resource, startTestOperator, type TestOperator, told } from './support/operator.ts'
 import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
 import { createSkippingClock } from './support/skipping-clock.ts'
@@ -163,7 +163,7 @@ describeCluster('an operator whose API server', () => {
   test('fault 7: takes its rights away goes on serving edits, and has what it says as soon as it has them again', async () => {
     await declare('forbidden', 'one')
     await served('forbidden', 'one')
-    const path = '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/midflight-operator'
+    const path = `/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/${OPERATOR_ROLE}`
     const { metadata, ...binding } = await cluster().call<KubeObject>('GET', path)
     await cluster().call('DELETE', path)
     await until(

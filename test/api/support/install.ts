@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseAllDocuments } from 'yaml'
+import { parseAllDocuments, stringify } from 'yaml'
 import type { Manifest } from '../harness/index.ts'
 
 const FILE = join(import.meta.dirname, '../../../deploy/install.yaml')
@@ -19,9 +19,9 @@ export const installedEverywhere = (): Promise<string> => installed(['ClusterRol
 
 /** Documents of deploy/install.yaml, as one YAML stream. */
 async function installed(kinds: readonly string[]): Promise<string> {
-  const documents = parseAllDocuments(await readFile(FILE, 'utf8'))
-  return documents
-    .filter((document) => kinds.includes((document.toJS() as Manifest).kind))
-    .map(String)
+  const objects = parseAllDocuments(await readFile(FILE, 'utf8')).map((document) => document.toJS() as Manifest)
+  return objects
+    .filter(({ kind }) => kinds.includes(kind))
+    .map((object) => stringify(object))
     .join('---\n')
 }
