@@ -111,6 +111,13 @@ describeCluster('two operators at once', () => {
     const beta = await start(cluster().kubeconfig('beta'), 'partition')
     await until('the other one waits', () => beta.phase() === 'standby', LONG_MS)
     expect(await writesOf('beta')).toEqual([])
+    // Written some seconds behind; nothing of it is on its way when the road is cut.
+    const boot = '/api/v1/namespaces/demo/secrets/midflight-default-boot-0'
+    await until(
+      'what pods start from is kept',
+      async () => (await cluster().request('GET', boot)).status === 200,
+      LONG_MS,
+    )
 
     road.holdNext()
     await declare('two')
