@@ -120,7 +120,8 @@ export async function serveBoth(
   })
   void api.closed.then(() => stop.abort(new Error('the runtime has drained')))
   const text = { contentType: metrics.contentType, text: runtime.metricsText }
-  const healthApp = createHealthApp({ metrics: text, ready: () => readinessOf(loaded, asked) })
+  const ready = () => readinessOf(loaded, asked)
+  const healthApp = createHealthApp({ metrics: text, ready, settled: registry.whole })
   const health = await serve({ app: healthApp, host, port: metricsPort, signal, portFlag: '--metrics-port' })
   return { api, health }
 }

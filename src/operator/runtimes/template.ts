@@ -82,7 +82,7 @@ function containerOf(input: TemplateInput) {
     ...(spec.resources && { resources: spec.resources }),
     startupProbe: { ...probeOf('/healthz', 1), failureThreshold: STARTUP_SECONDS, timeoutSeconds: 1 },
     // On a node without CPU to spare all pods answer late together: none of them may be taken out of the Service for it.
-    readinessProbe: { ...probeOf('/readyz', 1), failureThreshold: 3, timeoutSeconds: 3 },
+    readinessProbe: { ...probeOf('/readyz?wait', 1), failureThreshold: 3, timeoutSeconds: 3 },
     livenessProbe: { ...probeOf('/healthz', 10), failureThreshold: 3, timeoutSeconds: 5 },
     lifecycle: { preStop: { sleep: { seconds: PRE_STOP_SECONDS } } },
     securityContext: {

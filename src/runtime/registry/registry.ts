@@ -64,6 +64,9 @@ export type RegistryOptions = {
  */
 export class Registry implements SnapshotSource, Management, DynamicItems, MountedBundles {
   readonly bootId: string
+  /** Settled once everything that was declared is here for the first time. */
+  readonly whole: Promise<void>
+  readonly #becomesWhole: () => void
   readonly #options: RegistryOptions
   readonly #events: EventLog
   readonly #core: RegistryCore
@@ -85,6 +88,9 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
 
   constructor(options: RegistryOptions) {
     this.bootId = options.bootId ?? randomUUID()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.whole = promise
+    this.#becomesWhole = resolve
     this.#options = options
     this.#now = options.now ?? (() => performance.now())
     this.#guard = { bootId: this.bootId, fence: 0 }
@@ -259,6 +265,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     if (expected === undefined) return
     const isHere = this.#declaredCount() >= expected
     this.#sync = isHere ? { type: 'complete' } : { type: 'incomplete', expected }
+    if (isHere) this.#becomesWhole()
   }
 
   #declaredCount(): number {

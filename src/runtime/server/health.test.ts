@@ -1,13 +1,13 @@
 import { expect, test } from '@jest/globals'
 import { createMetrics } from '../../metrics.ts'
-import { createHealthApp, type Readiness } from './health.ts'
+import { createHealthApp, type HealthDeps, type Readiness } from './health.ts'
 import { serve } from './listen.ts'
 
-async function startHealth(ready: () => Readiness, alive?: () => Readiness) {
+async function startHealth(ready: () => Readiness, more: Pick<HealthDeps, 'alive' | 'settled'> = {}) {
   const metrics = createMetrics({ process: false })
   metrics.setItems('agents', 'active', 7)
   const stop = new AbortController()
-  const app = createHealthApp({ metrics, ready, ...(alive && { alive }) })
+  const app = createHealthApp({ metrics, ready, ...more })
   const { url, closed } = await serve({ app, host: '127.0.0.1', port: 0, signal: stop.signal })
   const get = async (path: string) => {
     const response = await fetch(`${url}${path}`)
@@ -48,6 +48,28 @@ test('/readyz is 503 with the reasons until the runtime is ready', async () => {
   })
 })
 
+test('/readyz?wait answers as soon as the runtime has everything', async () => {
+  let ok = false
+  const { promise: settled, resolve } = Promise.withResolvers<void>()
+  await using health = await startHealth(() => ({ ok, reasons: [] }), { settled })
+  const answers: number[] = []
+  const waiting = health.get('/readyz?wait').then(({ status }) => answers.push(status))
+  expect((await health.get('/readyz')).status).toBe(503)
+  expect(answers).toEqual([])
+  ok = true
+  resolve()
+  await waiting
+  expect(answers).toEqual([200])
+})
+
+test('/readyz?wait answers 503 while what is missing does not come, and at once when nothing more is to come', async () => {
+  const settled = Promise.withResolvers<void>()
+  await using health = await startHealth(() => ({ ok: false, reasons: ['no settings'] }), { settled: settled.promise })
+  expect(await health.get('/readyz?wait')).toMatchObject({ status: 503, text: 'not ready\n- no settings\n' })
+  settled.resolve()
+  expect((await health.get('/readyz?wait')).status).toBe(503)
+})
+
 test('another path is 404', async () => {
   await using health = await startHealth(() => ({ ok: true, reasons: [] }))
   expect((await health.get('/agents')).status).toBe(404)
@@ -56,7 +78,7 @@ test('another path is 404', async () => {
 test('/healthz is 503 with the reason while going on is of no use', async () => {
   let ok = true
   const alive = (): Readiness => ({ ok, reasons: ok ? [] : ['it stands still'] })
-  await using health = await startHealth(() => ({ ok: true, reasons: [] }), alive)
+  await using health = await startHealth(() => ({ ok: true, reasons: [] }), { alive })
   expect(await health.get('/healthz')).toMatchObject({ status: 200, text: 'ok\n' })
   ok = false
   expect(await health.get('/healthz')).toMatchObject({ status: 503, text: 'not alive\n- it stands still\n' })
