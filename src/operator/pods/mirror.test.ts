@@ -53,6 +53,55 @@ describe('an event', () => {
   })
 })
 
+describe('the answer of a call that ends a whole sync', () => {
+  const REQUEST: Parameters<Mirror['takeCall']>[0] = {
+    fence: 1,
+    claim: 'team/main@1',
+    mode: 'activate',
+    items: {},
+    bundles: {},
+    secrets: {},
+    remove: { items: [], bundles: [], secrets: [] },
+  }
+  const answer = (lastEventId: string) => ({
+    snapshot: 'boot-1/1',
+    lastEventId,
+    complete: true,
+    items: {},
+    bundles: {},
+  })
+  const incomplete = (): Mirror => {
+    const runtime = withTwoItems()
+    runtime.complete = false
+    return mirrorOf(runtime)
+  }
+
+  test('makes the pod count once the events tell what it serves', () => {
+    const mirror = incomplete()
+    expect(mirror.takeCall(REQUEST, answer('boot-1/4')).rest).toBe(true)
+    expect(mirror.complete).toBe(false)
+    expect(mirror.fold(told('boot-1/3'))).toMatchObject({ difference: { rest: false } })
+    expect(mirror.complete).toBe(false)
+    expect(mirror.fold(told('boot-1/4', 'agents/b'))).toMatchObject({ difference: { rest: true } })
+    expect(mirror.complete).toBe(true)
+  })
+
+  test('makes the pod count at once when the events are here already', () => {
+    const mirror = incomplete()
+    mirror.fold(told('boot-1/3'))
+    mirror.takeCall(REQUEST, answer('boot-1/3'))
+    expect(mirror.complete).toBe(true)
+  })
+
+  test('is overtaken by a later answer that says otherwise', () => {
+    const mirror = incomplete()
+    mirror.takeCall(REQUEST, answer('boot-1/3'))
+    mirror.takeCall(REQUEST, { ...answer('boot-1/3'), complete: false })
+    mirror.fold(told('boot-1/3'))
+    expect(mirror.complete).toBe(false)
+  })
+})
+
 describe('a state', () => {
   test('is taken over where it differs, and the differences are told', () => {
     const runtime = withTwoItems()

@@ -33,6 +33,8 @@ export class Mirror implements PodState {
   #claimedBy: string | undefined
   #fence: number
   #complete: boolean
+  /** Number of the event with which a call's answer, that the state is complete, holds of the items here too. */
+  #completeFrom: number | undefined
   #credentials: Credentials | undefined
   #seq: number
 
@@ -95,7 +97,8 @@ export class Mirror implements PodState {
     }
     if (id.seq <= this.#seq) return { type: 'folded', difference: NOTHING }
     this.#seq = id.seq
-    return { type: 'folded', difference: this.#told(event) }
+    const difference = this.#told(event)
+    return { type: 'folded', difference: { ...difference, rest: this.#becameComplete() } }
   }
 
   /** Becomes what items and bundles of a state of this process are, and its last event. */
@@ -107,7 +110,7 @@ export class Mirror implements PodState {
     const differ = !isDeepStrictEqual(bundles, this.#bundles)
     this.#bundles = bundles
     this.#seq = seqOf(state)
-    return { items, bundles: differ, rest: false }
+    return { items, bundles: differ, rest: this.#becameComplete() }
   }
 
   /** Becomes what a state of this process says that events do not tell. */
@@ -124,15 +127,23 @@ export class Mirror implements PodState {
     return { ...NOTHING, rest: !isSame }
   }
 
-  /** Takes in what a call did and events do not tell. Assumes that the call was answered by this process. */
-  takeCall(request: Omit<ApplyRequest, 'target'>, { complete }: ApplyResponse): Difference {
+  /**
+   * Takes in what a call did and events do not tell. Assumes that the call was answered by this process. It counts as
+   * complete from when the events tell what made it so.
+   */
+  takeCall(request: Omit<ApplyRequest, 'target'>, { complete, lastEventId }: ApplyResponse): Difference {
     if (request.mode === 'check') return NOTHING
     const secrets = new Map(this.#secrets)
     for (const id of request.remove.secrets) secrets.delete(id)
     for (const [id, { version }] of Object.entries(request.secrets)) secrets.set(id, version)
     const pins = request.pins === undefined ? this.#pins : new Map(Object.entries(request.pins))
     const claimedBy = request.release ? undefined : request.claim
-    return this.#setRest({ claimedBy, fence: Math.max(this.#fence, request.fence), complete, secrets, pins })
+    const fence = Math.max(this.#fence, request.fence)
+    const from = parseEventId(lastEventId)?.seq ?? 0
+    const isAhead = complete && !this.#complete && from > this.#seq
+    const difference = this.#setRest({ claimedBy, fence, complete: complete && !isAhead, secrets, pins })
+    if (isAhead) this.#completeFrom = from
+    return difference
   }
 
   /** Gives back what is shared. Not to be used afterwards. */
@@ -155,6 +166,13 @@ export class Mirror implements PodState {
       case 'stats':
         return NOTHING
     }
+  }
+
+  #becameComplete(): boolean {
+    if (this.#completeFrom === undefined || this.#completeFrom > this.#seq) return false
+    this.#completeFrom = undefined
+    this.#complete = true
+    return true
   }
 
   /** @returns whether it differs */
@@ -186,6 +204,7 @@ export class Mirror implements PodState {
     this.#claimedBy = claimedBy
     this.#fence = fence
     this.#complete = complete
+    this.#completeFrom = undefined
     this.#secrets = secrets
     this.#pins = pins
     return { ...NOTHING, rest: !isSame }

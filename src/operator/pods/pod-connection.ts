@@ -45,6 +45,9 @@ const LAG_MS = 1000
 const HELD_MS = 1000
 const MIN_BACKOFF_MS = 50
 const MAX_BACKOFF_MS = 1000
+/** A pod that has never answered is on its way up, as a rule: for so long it is asked more often. */
+const STARTING_MS = 5000
+const MAX_STARTING_BACKOFF_MS = 100
 
 /** How a look at the state ended. `again`: it could not be compared, or not all of it. */
 type Look = 'settled' | 'again' | 'lost'
@@ -58,6 +61,8 @@ class Connection implements PodConnection {
   readonly #options: PodConnectionOptions
   readonly #signal: AbortSignal
   readonly #interner: StateInterner
+  /** On the monotonic clock. */
+  readonly #foundAt: number
   #mirror: Mirror | undefined
   /** Of exactly what the mirror holds. */
   #etag: string | undefined
@@ -74,6 +79,7 @@ class Connection implements PodConnection {
     this.#options = options
     this.#signal = signal
     this.#interner = options.interner ?? createStateInterner()
+    this.#foundAt = options.clock.monotonic()
     this.ended = this.#run()
   }
 
@@ -157,7 +163,9 @@ class Connection implements PodConnection {
     if (failures === 0) return
     this.phase = 'backingOff'
     const { clock, random = Math.random } = this.#options
-    const ms = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** (failures - 1)) * (0.5 + random() / 2)
+    const isStarting = this.#mirror === undefined && clock.monotonic() - this.#foundAt < STARTING_MS
+    const longest = isStarting ? MAX_STARTING_BACKOFF_MS : MAX_BACKOFF_MS
+    const ms = Math.min(longest, MIN_BACKOFF_MS * 2 ** (failures - 1)) * (0.5 + random() / 2)
     await sleep(clock, ms, this.#signal).catch(ignore)
   }
 
