@@ -12,7 +12,7 @@ const BARE = { finalizers: [] }
 const LEAVING = { deletionTimestamp: '2026-01-01T00:00:00Z' }
 const TOKEN = { name: 'management', key: 'token' }
 const MODELS = [{ name: 'default', provider: 'scripted', script: [{ match: '.*', reply: 'hello' }] }]
-const ADOPT = { selector: { matchLabels: { app: 'runtime' } }, tokenSecretRef: TOKEN }
+const ADOPTED = { adopt: { selector: { matchLabels: { app: 'runtime' } }, tokenSecretRef: TOKEN } }
 
 /** An AgentRuntime with pods, and objects at an API server that answers at once and tells in the watch when it is told to. */
 class Scene implements Units {
@@ -53,7 +53,7 @@ class Scene implements Units {
   apply(kind: Kind, name: string, spec: object, metadata: Partial<KubeObject['metadata']> = {}): void {
     this.#version += 1
     const resourceVersion = String(this.#version)
-    const own = kind === 'AgentRuntime' ? { adopt: ADOPT, models: MODELS, ...spec } : { runtime: 'main', ...spec }
+    const own = kind === 'AgentRuntime' ? { models: MODELS, ...spec } : { runtime: 'main', ...spec }
     this.#show(object(kind, name, own, { ...BARE, generation: this.#version, resourceVersion, ...metadata }))
   }
 
@@ -123,7 +123,7 @@ const apiError = (code: number, reason: string) => new ApiError({ code, reason, 
 /** An AgentRuntime whose pods serve agent `a`. */
 async function serving(pods?: number): Promise<Scene> {
   const scene = new Scene(pods)
-  scene.apply('AgentRuntime', 'main', {})
+  scene.apply('AgentRuntime', 'main', ADOPTED)
   scene.apply('Agent', 'a', {})
   await scene.settle('AgentRuntime', 'main')
   await scene.settle('Agent', 'a')
@@ -147,7 +147,7 @@ describe('the finalizer', () => {
       pod.gate = ({ items }) => {
         if ('agents/a' in items) guarded.push(scene.stored('Agent', 'a').metadata.finalizers)
       }
-    scene.apply('AgentRuntime', 'main', {})
+    scene.apply('AgentRuntime', 'main', ADOPTED)
     scene.apply('Agent', 'a', {})
     await scene.settle('AgentRuntime', 'main')
     expect(guarded).toEqual([])
@@ -162,9 +162,18 @@ describe('the finalizer', () => {
     expect(scene.condition('Agent', 'a', 'Ready')).toBe('False PodsNotFound')
   })
 
+  test('is there before the first pod of an AgentRuntime that the operator runs', async () => {
+    const scene = new Scene(0)
+    scene.apply('AgentRuntime', 'main', { replicas: 0 })
+    scene.apply('Agent', 'a', {})
+    await scene.settle('AgentRuntime', 'main')
+    await scene.settle('Agent', 'a')
+    expect(scene.stored('Agent', 'a').metadata.finalizers).toEqual([FINALIZER])
+  })
+
   test('stays beside those of others', async () => {
     const scene = new Scene()
-    scene.apply('AgentRuntime', 'main', {})
+    scene.apply('AgentRuntime', 'main', ADOPTED)
     scene.apply('Agent', 'a', {}, { finalizers: ['other/one'] })
     await scene.settle('AgentRuntime', 'main')
     await scene.settle('Agent', 'a')
@@ -173,7 +182,7 @@ describe('the finalizer', () => {
 
   test('is written again soon when somebody else wrote in between', async () => {
     const scene = new Scene()
-    scene.apply('AgentRuntime', 'main', {})
+    scene.apply('AgentRuntime', 'main', ADOPTED)
     await scene.settle('AgentRuntime', 'main')
     scene.apply('Agent', 'a', {})
     await scene.world.quiet()
@@ -198,7 +207,7 @@ describe('a status', () => {
 
   test('is not written before the unit knows what pods there are', async () => {
     const scene = new Scene()
-    scene.apply('AgentRuntime', 'main', {})
+    scene.apply('AgentRuntime', 'main', ADOPTED)
     scene.apply('Agent', 'a', {})
     scene.world.dependents.isSynced = false
     expect(await scene.settle('Agent', 'a')).toEqual({ type: 'settled' })
@@ -216,7 +225,7 @@ describe('a status', () => {
   test('says what it takes to call the pods when that is missing', async () => {
     const scene = new Scene()
     scene.world.dependents.put('Secret', 'management', 'missing')
-    scene.apply('AgentRuntime', 'main', {})
+    scene.apply('AgentRuntime', 'main', ADOPTED)
     scene.apply('Agent', 'a', {})
     await scene.settle('AgentRuntime', 'main')
     await scene.settle('Agent', 'a')
@@ -270,7 +279,7 @@ describe('an Event', () => {
     scene.apply(
       'AgentRuntime',
       'main',
-      { bundles: [{ name: 'files', configMap: 'files' }] },
+      { ...ADOPTED, bundles: [{ name: 'files', configMap: 'files' }] },
       { finalizers: [FINALIZER] },
     )
     scene.apply('Agent', 'a', { tools: ['x'] }, { finalizers: [FINALIZER] })
@@ -286,7 +295,7 @@ describe('an Event', () => {
 
   test('warns of plain HTTP with the first report of a spec, and no more', async () => {
     const scene = new Scene()
-    scene.apply('AgentRuntime', 'main', {})
+    scene.apply('AgentRuntime', 'main', ADOPTED)
     await scene.settle('AgentRuntime', 'main')
     await scene.settle('AgentRuntime', 'main')
     expect(scene.events).toEqual(['Warning InsecureConnection of main'])
@@ -339,7 +348,7 @@ describe('an object that is being deleted', () => {
 
   test('keeps the finalizers of others', async () => {
     const scene = new Scene()
-    scene.apply('AgentRuntime', 'main', {})
+    scene.apply('AgentRuntime', 'main', ADOPTED)
     scene.apply('Agent', 'a', {}, { finalizers: ['other/one'] })
     await scene.settle('AgentRuntime', 'main')
     await scene.settle('Agent', 'a')

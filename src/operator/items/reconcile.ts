@@ -95,7 +95,7 @@ export class ItemReconciler {
     const runtime = { namespace: name.namespace, name: declared.entry.runtime }
     const unit = units.of(runtime)
     if (unit === undefined && units.exists(runtime)) return UNTIL_TOUCHED
-    const object = unit?.hasPods ? await this.#guard(kind, declared.object, signal) : declared.object
+    const object = unit?.expectsPods ? await this.#guard(kind, declared.object, signal) : declared.object
     if (object === undefined) return { type: 'requeue', afterMs: CONFLICT_MS }
     const written = this.#writtenAt.get(key)
     const times: ReportTimes = {

@@ -134,6 +134,11 @@ export class RuntimeUnit {
     return this.#pods.entries.length > 0
   }
 
+  /** Whether pods are given what is declared now, or will be when the first one of the operator's own starts. */
+  get expectsPods(): boolean {
+    return this.hasPods || this.#inputs?.source.type === 'managed'
+  }
+
   /**
    * What has become of an object, as it is now, beside the others; undefined when that is not known yet, and until what
    * was there from the start may be placed: no pod counts before.
