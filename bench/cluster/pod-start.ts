@@ -1,4 +1,4 @@
-import { resource } from '../../test/api/support/operator.ts'
+import { resource } from '../../test/api/support/resource.ts'
 import { installMidflight, type Release } from '../../test/cluster/support/install.ts'
 import { patchSpec, SCRIPTED, shows } from '../../test/cluster/support/objects.ts'
 import { RUNTIME_CONTAINER, readyPods, runtimePods } from '../../test/cluster/support/pods.ts'

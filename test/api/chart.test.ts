@@ -4,8 +4,8 @@ import { beforeAll, describe, expect, test } from '@jest/globals'
 import { parse } from 'yaml'
 import { KINDS } from '../../src/api/index.ts'
 import { describeCluster, type Manifest, useCluster } from './harness/index.ts'
-import { CHART, helmOf, objectsOf, template } from './support/helm.ts'
-import { SYSTEM } from './support/install.ts'
+import { CHART, helmOf, template } from './support/deploy/helm.ts'
+import { objectsOf, SYSTEM } from './support/deploy/install.ts'
 
 const SAMPLES = join(import.meta.dirname, '../../deploy/samples')
 

@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { type Cli, runHere, startCli } from '../../src/cli/cli.fixture.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { openScene, type Scene, toolFile } from './support/namespace.ts'
-import { resource, SCRIPTED, startTestOperator, type TestOperator } from './support/operator.ts'
-import { TOKEN } from './support/runtimes.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { resource, SCRIPTED, toolFile } from './support/resource.ts'
+import { TOKEN } from './support/runtimes/in-process.ts'
+import { openScene, type Scene } from './support/scene/scene.ts'
 
 const FILES = { 'weather.tool.ts': toolFile('sunny'), 'support.prompt.md': 'one' }
 const SPEC = { bundles: [{ name: 'support', configMap: 'files' }], models: [SCRIPTED] }

@@ -3,9 +3,10 @@ import { afterAll, expect, test } from '@jest/globals'
 import { runHere } from '../../src/cli/cli.fixture.ts'
 import { RIGHTS } from '../../src/operator/rights.ts'
 import { createAuthority, describeCluster, until, useCluster } from './harness/index.ts'
-import { openScene, type Scene, toolFile } from './support/namespace.ts'
-import { resource, SCRIPTED, startTestOperator, type TestOperator } from './support/operator.ts'
-import { TOKEN } from './support/runtimes.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { resource, SCRIPTED, toolFile } from './support/resource.ts'
+import { TOKEN } from './support/runtimes/in-process.ts'
+import { openScene, type Scene } from './support/scene/scene.ts'
 
 const SYSTEM = 'midflight-system'
 const LABELS = { 'app.kubernetes.io/name': 'midflight', 'app.kubernetes.io/component': 'operator' }

@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type OpenAIServer, startOpenAIServer } from '../support/openai-server.ts'
 import { type Authority, createAuthority, describeCluster, until, useCluster } from './harness/index.ts'
-import { areComplete, openScene, type Scene } from './support/namespace.ts'
-import { SCRIPTED, startTestOperator, type TestOperator, told } from './support/operator.ts'
-import { type PodRuntime, TOKEN } from './support/runtimes.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { SCRIPTED, told } from './support/resource.ts'
+import { areComplete, type PodRuntime, TOKEN } from './support/runtimes/in-process.ts'
+import { openScene, type Scene } from './support/scene/scene.ts'
 
 describeCluster('access to what an AgentRuntime names', () => {
   const cluster = useCluster()

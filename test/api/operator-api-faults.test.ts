@@ -1,8 +1,10 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { type Gateway, type GatewayRequest, isWrite, PASS, refusal, startGateway } from './support/gateway.ts'
-import { adopt, read, resource, startTestOperator, type TestOperator, told } from './support/operator.ts'
-import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
+import { type Gateway, type GatewayRequest, isWrite, PASS, refusal, startGateway } from './support/operator/gateway.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { read, resource, told } from './support/resource.ts'
+import { type PodRuntime, startPodRuntimes } from './support/runtimes/in-process.ts'
+import { adopt } from './support/scene/adopt.ts'
 
 const AGENTS = '/apis/midflight.dev/v1alpha1/namespaces/demo/agents'
 const FINALIZER = 'midflight.dev/registry'

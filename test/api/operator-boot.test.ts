@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { bootSetOf, bootSlots, mountBootSet, mountFiles } from './support/mounts.ts'
-import { type Scene, sceneOf, toolFile, WEATHER_MODEL } from './support/namespace.ts'
-import { adopt, startTestOperator, type TestOperator } from './support/operator.ts'
-import { createQuickClock } from './support/quick-clock.ts'
-import { type RuntimeProcess, startRuntimeProcesses } from './support/runtime-process.ts'
-import { ask, type PodRuntime } from './support/runtimes.ts'
+import { createQuickClock } from './support/clock/quick.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { toolFile, WEATHER_MODEL } from './support/resource.ts'
+import { ask, type PodRuntime } from './support/runtimes/in-process.ts'
+import { bootSetOf, bootSlots, mountBootSet, mountFiles } from './support/runtimes/mounts.ts'
+import { type RuntimeProcess, startRuntimeProcesses } from './support/runtimes/process.ts'
+import { adopt } from './support/scene/adopt.ts'
+import { type Scene, sceneOf } from './support/scene/scene.ts'
 
 const NAMESPACE = 'boot'
 const WRITES = ['create', 'update', 'patch', 'delete', 'deletecollection']
@@ -220,8 +222,9 @@ describeCluster('what pods start from while no operator runs', () => {
         JSON.stringify(definition)?.includes('round 3')
       return names.every((name) => isLast(items[`agents/${name}`]))
     })
-    const patches = await cluster().auditEvents({ resource: 'secrets', namespace: NAMESPACE, verbs: ['patch'] })
-    const times = patches.filter(({ at, name }) => at >= startedAt && name.includes('-boot-')).map(({ at }) => at)
+    const verbs = ['create', 'patch']
+    const written = await cluster().auditEvents({ resource: 'secrets', namespace: NAMESPACE, verbs })
+    const times = written.filter(({ at, name }) => at >= startedAt && name.includes('-boot-')).map(({ at }) => at)
     const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0))
     expect(times.length).toBeGreaterThan(0)
     expect(Math.min(PAUSE_MS, ...gaps)).toBeGreaterThan(PAUSE_MS - 250)

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import type { RuntimeStatus } from '../../src/api/index.ts'
+import { bundleOf as bundleFrom, type RuntimeStatus } from '../../src/api/index.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { areComplete, openScene, type Scene, toolFile, WEATHER_MODEL } from './support/namespace.ts'
-import { resource, startTestOperator, type TestOperator } from './support/operator.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { resource, toolFile, WEATHER_MODEL } from './support/resource.ts'
+import { areComplete } from './support/runtimes/in-process.ts'
+import { openScene, type Scene } from './support/scene/scene.ts'
 
 /** Line 2, column 3. */
 const BROKEN = `export default { description: 'x',\n  ) execute: () => 'never' }\n`
@@ -194,6 +196,60 @@ describeCluster('bundles of an AgentRuntime', () => {
       ])
       const ready = status?.conditions?.find(({ type }) => type === 'Ready')
       expect(ready?.message).toContain('refused by 1 of 3 pods')
+    })
+  })
+
+  describe('a bundle that was taken out of the AgentRuntime, and that a label brings anew, of another ConfigMap', () => {
+    let operator: TestOperator
+    let scene: Scene
+    const prompt = (text: string) => ({ 'support.prompt.md': text })
+    /** What each pod has mounted shows this, as the kubelet lets it. */
+    const mountShows = (text: string) => {
+      const bundle = bundleFrom('files', new Map([['support.prompt.md', Buffer.from(text)]]))
+      return Promise.all(scene.runtimes.map(({ runtime }) => runtime.registry.offer(bundle)))
+    }
+    const mounted = () =>
+      scene.runtimes.map(({ runtime }) => runtime.registry.state().bundles.files?.mount !== undefined)
+
+    beforeAll(async () => {
+      operator = await startTestOperator(cluster())
+      const spec = { models: [WEATHER_MODEL], bundles: [{ name: 'files', configMap: 'old-files' }] }
+      scene = await openScene(cluster(), { namespace: 'renamed', count: 2, adopt: { spec }, mountsTaken: 'named' })
+      await scene.files('old-files', prompt('old'))
+      await scene.declare('Agent', 'support', { prompt: { bundle: 'files', file: 'support.md' } })
+      await mountShows('old')
+      await scene.serves('agents/support', 'old')
+    })
+    afterAll(async () => {
+      await operator?.stop()
+      await scene?.close()
+    })
+
+    test('is that ConfigMap, whatever the mount that is left over shows', async () => {
+      expect(mounted()).toEqual([true, true])
+      await scene.files('files', prompt('new'), { metadata: { labels: { serves: 'agents' } } })
+      const { spec } = (await scene.object('AgentRuntime', 'default')) as unknown as { spec: object }
+      const bundleSelector = { matchLabels: { serves: 'agents' } }
+      await cluster().apply(resource('AgentRuntime', 'renamed', 'default', { ...spec, bundles: [], bundleSelector }))
+      await scene.serves('agents/support', 'new')
+      await mountShows('old, edited')
+      expect(mounted()).toEqual([false, false])
+      await operator.stop()
+      await mountShows('old, edited again')
+      expect(await scene.answers('agents/support')).toEqual(['new', 'new'])
+    })
+
+    test('is its mount again when it is declared again', async () => {
+      operator = await startTestOperator(cluster())
+      await scene.files('old-files', prompt('old, edited again'))
+      const { spec } = (await scene.object('AgentRuntime', 'default')) as unknown as { spec: object }
+      const bundles = [{ name: 'files', configMap: 'old-files' }]
+      await cluster().apply(resource('AgentRuntime', 'renamed', 'default', { ...spec, bundles }))
+      await scene.serves('agents/support', 'old, edited again')
+      await until('their mounts count', () => mounted().every((is) => is))
+      await operator.stop()
+      await mountShows('old, edited while no operator ran')
+      expect(await scene.answers('agents/support')).toEqual(Array(2).fill('old, edited while no operator ran'))
     })
   })
 

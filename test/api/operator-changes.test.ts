@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { openScene, type Scene, toolFile, versionsSince, WEATHER_MODEL } from './support/namespace.ts'
-import { SCRIPTED, startTestOperator, type TestOperator, told } from './support/operator.ts'
-import { createQuickClock } from './support/quick-clock.ts'
+import { createQuickClock } from './support/clock/quick.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { SCRIPTED, told, toolFile, versionsSince, WEATHER_MODEL } from './support/resource.ts'
+import { openScene, type Scene } from './support/scene/scene.ts'
 
 /** Calls the tool under its other name. */
 const FORECAST_MODEL = {

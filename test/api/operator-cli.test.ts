@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { afterEach, beforeAll, expect, test } from '@jest/globals'
 import { type Cli, startCli } from '../../src/cli/cli.fixture.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { installedEverywhere, installedRights, SYSTEM } from './support/install.ts'
-import { resource } from './support/operator.ts'
+import { installedEverywhere, installedRights, SYSTEM } from './support/deploy/install.ts'
+import { resource } from './support/resource.ts'
 
 const ACCOUNT = `system:serviceaccount:${SYSTEM}:midflight-operator`
 const file = (path: string) => readFile(join(import.meta.dirname, '../..', path), 'utf8')

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { KubeObject } from '../../src/kube/types.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { createLine, type Done } from './support/crash.ts'
-import { adopt, type Conditioned, resource, told } from './support/operator.ts'
-import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
-import { sample } from './support/sample.ts'
+import { createLine, type Done } from './support/operator/crash.ts'
+import { sample } from './support/operator/sample.ts'
+import { type Conditioned, resource, told } from './support/resource.ts'
+import { type PodRuntime, startPodRuntimes } from './support/runtimes/in-process.ts'
+import { adopt } from './support/scene/adopt.ts'
 
 const NAMESPACE = 'crash'
 const AGENTS = `/apis/midflight.dev/v1alpha1/namespaces/${NAMESPACE}/agents`

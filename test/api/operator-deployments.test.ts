@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { KubeObject } from '../../src/kube/types.ts'
-import { describeCluster, until, useCluster } from './harness/index.ts'
-import { startKubelet, type TestKubelet } from './support/kubelet.ts'
-import { type Scene, sceneOf } from './support/namespace.ts'
-import { RUNTIME_IMAGE, SCRIPTED, startTestOperator, type TestOperator } from './support/operator.ts'
-import { ask } from './support/runtimes.ts'
-import { createSkippingClock } from './support/skipping-clock.ts'
+import { describeCluster, until, useCluster, WRITES } from './harness/index.ts'
+import { createSkippingClock } from './support/clock/skipping.ts'
+import { RUNTIME_IMAGE, startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { SCRIPTED } from './support/resource.ts'
+import { ask } from './support/runtimes/in-process.ts'
+import { startKubelet, type TestKubelet } from './support/runtimes/kubelet.ts'
+import { type Scene, sceneOf } from './support/scene/scene.ts'
 
 const GROUPS = {
   deployments: 'apis/apps/v1',
@@ -252,24 +253,50 @@ describeCluster('an AgentRuntime whose pods the operator runs', () => {
       },
     )
 
-    test('is written nothing of by an operator that starts anew', async () => {
+    /** Waits until status says what there is, so that nobody has anything to add. */
+    const isTold = async () => {
+      const pods = `${pathOf(NAMESPACE, 'pods', '')}?labelSelector=midflight.dev/runtime%3Dmain`
+      await until('its two pods are there, and no others', async () => {
+        const { items } = await cluster().call<{ items: KubeObject[] }>('GET', pods)
+        return items.length === 2
+      })
+      let before: string | undefined
+      await until('status tells of them, and goes on telling the same', async () => {
+        // Numbers of pods alone are told every 30 s.
+        clock.skip(31_000)
+        const { metadata, status } = await scene.object('AgentRuntime', 'main')
+        const isSame = metadata.resourceVersion === before
+        before = metadata.resourceVersion
+        return isSame && status?.replicas === 2 && status.podSummary === '0/2'
+      })
+    }
+
+    test('is written nothing of, its status neither, by an operator that starts anew', async () => {
       const user = 'restarted'
       const kubeconfig = await cluster().addUser(user, ['system:masters'])
+      const other = await open('anew', { replicas: 0 })
+      await other.shows('AgentRuntime', 'main', 'Ready=True/ScaledToZero')
+      await isTold()
+      const { metadata } = await scene.object('AgentRuntime', 'main')
       await operator.stop()
-      const again = await startTestOperator(cluster(), { kubeconfig, clock })
-      await until('it leads', () => again.phase() === 'leading')
-      await until('it has looked', async () =>
-        /workqueue_depth\{[^}]*deployments[^}]*\} 0/.test(await again.metricsText()),
-      )
-      await scene.declare('AgentRuntime', 'other', { replicas: 0 })
-      await there(NAMESPACE, 'deployments', 'other-runtime')
-      const verbs = ['create', 'update', 'patch', 'delete']
-      const writes = await cluster().auditEvents({ user, verbs, namespace: NAMESPACE })
-      // What status says of the pods that have just gone may still change.
-      const ofMain = writes.filter(({ name, subresource }) => name.startsWith('main') && subresource !== 'status')
-      expect(ofMain.map(({ verb, path }) => `${verb} ${path}`)).toEqual([])
-      await again.stop()
-      operator = await startTestOperator(cluster(), { clock })
+      operator = await startTestOperator(cluster(), { kubeconfig, clock })
+      await until('it leads', () => operator.phase() === 'leading')
+      for (const name of ['first', 'second']) {
+        // What comes after is told of: so it has looked at what was there, also once numbers of pods were due.
+        await other.declare('AgentRuntime', name, { models: [SCRIPTED], replicas: 0 })
+        await other.shows('AgentRuntime', name, 'Ready=True/ScaledToZero')
+        await there('anew', 'deployments', `${name}-runtime`)
+        await until('it has looked', async () => {
+          const depths = (await operator.metricsText()).match(/^workqueue_depth\{.*\} \d+$/gm) ?? []
+          return depths.length > 0 && depths.every((depth) => depth.endsWith(' 0'))
+        })
+        clock.skip(31_000)
+      }
+      const writes = await cluster().auditEvents({ user, verbs: WRITES })
+      const ofOthers = ['anew', 'played']
+      const told = writes.filter(({ resource, namespace }) => resource !== 'leases' && !ofOthers.includes(namespace))
+      expect(told.map(({ verb, path }) => `${verb} ${path}`)).toEqual([])
+      expect((await scene.object('AgentRuntime', 'main')).metadata).toEqual(metadata)
     })
   })
 

@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { describeCluster, until, useCluster } from './harness/index.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
 import {
   answersHtml,
   answersNoJson,
@@ -15,10 +16,9 @@ import {
   redirectsTo,
   speaksNoHttp,
   speaksVersion9,
-} from './support/faulty-runtime.ts'
-import { type FaultyScene, stage } from './support/faulty-scene.ts'
-import { startTestOperator, type TestOperator } from './support/operator.ts'
-import { TOKEN } from './support/runtimes.ts'
+} from './support/runtimes/faulty.ts'
+import { TOKEN } from './support/runtimes/in-process.ts'
+import { type FaultyScene, stage } from './support/scene/faulty.ts'
 
 /** Where the HTTP client tells whom it connects to. */
 const CONNECTING = 'undici:client:beforeConnect'

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { RuntimeEvent } from '../../src/api/index.ts'
 import type { Management } from '../../src/runtime/registry/index.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { answersNoJson, type Fault, hangs } from './support/faulty-runtime.ts'
-import { type FaultyScene, stage } from './support/faulty-scene.ts'
-import { startTestOperator, type TestOperator } from './support/operator.ts'
-import { createQuickClock } from './support/quick-clock.ts'
+import { createQuickClock } from './support/clock/quick.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { answersNoJson, type Fault, hangs } from './support/runtimes/faulty.ts'
+import { type FaultyScene, stage } from './support/scene/faulty.ts'
 
 /** The operator's time passes four times as fast: its 30 s between two looks at a state are 7.5 s. */
 const FASTER = 4

@@ -1,12 +1,12 @@
 import { getHeapStatistics, queryObjects } from 'node:v8'
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { answersAfter, drips, type Fault, fails, hangs } from './support/faulty-runtime.ts'
-import { type FaultyScene, stage } from './support/faulty-scene.ts'
-import { type Gateway, isWrite, startGateway } from './support/gateway.ts'
-import { startTestOperator, type TestOperator } from './support/operator.ts'
-import { createQuickClock } from './support/quick-clock.ts'
-import type { PodRuntime } from './support/runtimes.ts'
+import { createQuickClock } from './support/clock/quick.ts'
+import { type Gateway, isWrite, startGateway } from './support/operator/gateway.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { answersAfter, drips, type Fault, fails, hangs } from './support/runtimes/faulty.ts'
+import type { PodRuntime } from './support/runtimes/in-process.ts'
+import { type FaultyScene, stage } from './support/scene/faulty.ts'
 
 /** How long a check waits for a pod: whoever waits for another's pods is delayed by this again and again. */
 const CHECK_MS = 2000

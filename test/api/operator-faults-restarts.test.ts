@@ -2,11 +2,12 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import type { ApplyRequest } from '../../src/api/index.ts'
 import type { Management } from '../../src/runtime/registry/index.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { everySecond, fails } from './support/faulty-runtime.ts'
-import { type FaultyScene, stage, stageEmpty } from './support/faulty-scene.ts'
-import { resource, startTestOperator, type TestOperator } from './support/operator.ts'
-import { createQuickClock } from './support/quick-clock.ts'
-import type { PodRuntime } from './support/runtimes.ts'
+import { createQuickClock } from './support/clock/quick.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { resource } from './support/resource.ts'
+import { everySecond, fails } from './support/runtimes/faulty.ts'
+import type { PodRuntime } from './support/runtimes/in-process.ts'
+import { type FaultyScene, stage, stageEmpty } from './support/scene/faulty.ts'
 
 const MINUTE_MS = 60_000
 

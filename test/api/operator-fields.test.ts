@@ -2,9 +2,10 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { type Authority, createAuthority, describeCluster, until, useCluster } from './harness/index.ts'
-import { sceneOf, toolFile, WEATHER_MODEL } from './support/namespace.ts'
-import { SCRIPTED, startTestOperator, type TestOperator } from './support/operator.ts'
-import { type PodRuntime, startPodRuntimes, TOKEN } from './support/runtimes.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { SCRIPTED, toolFile, WEATHER_MODEL } from './support/resource.ts'
+import { type PodRuntime, startPodRuntimes, TOKEN } from './support/runtimes/in-process.ts'
+import { sceneOf } from './support/scene/scene.ts'
 
 type Labels = Readonly<Record<string, string>>
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { openScene, type Scene } from './support/namespace.ts'
-import { startTestOperator, type TestOperator } from './support/operator.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { openScene, type Scene } from './support/scene/scene.ts'
 
 const WRITES = ['create', 'update', 'patch', 'delete', 'deletecollection']
 /** Short enough for a test, with time for a busy machine. */

@@ -2,10 +2,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import type { ApplyRequest, Kind } from '../../src/api/index.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { areComplete, openScene, type Scene, toolFile, WEATHER_MODEL } from './support/namespace.ts'
-import { SCRIPTED, startTestOperator, type TestOperator } from './support/operator.ts'
-import { createQuickClock } from './support/quick-clock.ts'
-import type { PodRuntime } from './support/runtimes.ts'
+import { createQuickClock } from './support/clock/quick.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { SCRIPTED, toolFile, WEATHER_MODEL } from './support/resource.ts'
+import type { PodRuntime } from './support/runtimes/in-process.ts'
+import { areComplete } from './support/runtimes/in-process.ts'
+import { openScene, type Scene } from './support/scene/scene.ts'
 
 const WRITES = ['create', 'update', 'patch', 'delete', 'deletecollection']
 const GOOD = { 'weather.tool.ts': toolFile('sunny'), 'support.prompt.md': 'You are one.' }

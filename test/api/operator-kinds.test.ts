@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { KINDS, type Kind } from '../../src/api/index.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
 import { kstatus } from './support/kstatus.ts'
-import { openScene, type Scene, toolFile, WEATHER_MODEL } from './support/namespace.ts'
-import { type Conditioned, resource, SCRIPTED, startTestOperator, type TestOperator } from './support/operator.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { type Conditioned, resource, SCRIPTED, toolFile, WEATHER_MODEL } from './support/resource.ts'
+import { openScene, type Scene } from './support/scene/scene.ts'
 
 const NAMESPACE = 'kinds'
 const ECHO = { ...SCRIPTED, name: 'echo', script: [{ match: '.*', reply: '{{message}}' }] }

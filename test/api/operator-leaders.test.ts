@@ -1,19 +1,15 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { problemOf } from '../../src/api/index.ts'
 import { type Cli, startCli } from '../../src/cli/cli.fixture.ts'
-import type { LeaseTimings } from '../../src/kube/index.ts'
+import { createClient, createTransport, kubeconfigConfig, type LeaseTimings } from '../../src/kube/index.ts'
+import { createBootSecrets } from '../../src/operator/boot/index.ts'
 import type { Management } from '../../src/runtime/registry/index.ts'
-import { describeCluster, startFaultProxy, until, useCluster, WRITES } from './harness/index.ts'
-import {
-  adopt,
-  read,
-  resource,
-  startTestOperator,
-  type TestOperator,
-  type TestOperatorOptions,
-  told,
-} from './support/operator.ts'
-import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
+import { type AuditEvent, describeCluster, startFaultProxy, until, useCluster, WRITES } from './harness/index.ts'
+import { startTestOperator, type TestOperator, type TestOperatorOptions } from './support/operator/operator.ts'
+import { read, resource, told } from './support/resource.ts'
+import { type PodRuntime, startPodRuntimes } from './support/runtimes/in-process.ts'
+import { bootSetOf } from './support/runtimes/mounts.ts'
+import { adopt } from './support/scene/adopt.ts'
 
 const LONG_MS = 45_000
 /** The usual ones, five times as fast. */
@@ -56,6 +52,7 @@ describeCluster('two operators at once', () => {
   const road = new SlowRoad()
   let runtimes: PodRuntime[]
   const operators: TestOperator[] = []
+  const ends = new AbortController()
   const running: Cli[] = []
 
   beforeAll(async () => {
@@ -73,6 +70,7 @@ describeCluster('two operators at once', () => {
     }
   })
   afterAll(async () => {
+    ends.abort()
     await Promise.all((runtimes ?? []).map((runtime) => runtime.stop()))
   })
 
@@ -111,13 +109,6 @@ describeCluster('two operators at once', () => {
     const beta = await start(cluster().kubeconfig('beta'), 'partition')
     await until('the other one waits', () => beta.phase() === 'standby', LONG_MS)
     expect(await writesOf('beta')).toEqual([])
-    // Written some seconds behind; nothing of it is on its way when the road is cut.
-    const boot = '/api/v1/namespaces/demo/secrets/midflight-default-boot-0'
-    await until(
-      'what pods start from is kept',
-      async () => (await cluster().request('GET', boot)).status === 200,
-      LONG_MS,
-    )
 
     road.holdNext()
     await declare('two')
@@ -137,8 +128,55 @@ describeCluster('two operators at once', () => {
     expect(fenceNow()).toBeGreaterThan(fence)
     await declare('four')
     await served('four')
-    const late = (await writesOf('alpha')).slice(written)
-    expect(late.filter(({ code = 0 }) => code < 300)).toEqual([])
+    const done = ({ code = 0 }: AuditEvent) => code < 300
+    const late = (await writesOf('alpha')).slice(written).filter(done)
+    // What pods start from is written some seconds behind: it may be on its way, and arrive before anything else is there.
+    const others = (await writesOf('beta')).filter(done)
+    const isFirst = (write: AuditEvent) => others.every(({ name, at }) => name !== write.name || at > write.at)
+    expect(late.filter((write) => !write.name.startsWith('midflight-default-boot-') || !isFirst(write))).toEqual([])
+    await until(
+      'what pods start from is what serves',
+      async () => JSON.stringify((await bootSetOf(cluster(), 'demo'))?.set.items ?? {}).includes('four'),
+      LONG_MS,
+    )
+    expect((await bootSetOf(cluster(), 'demo'))?.set.fence).toBe(fenceNow())
+  })
+
+  /** Slots of boot sets, as the user of a kubeconfig writes them. */
+  const slotsOf = async (kubeconfig: string) => {
+    const config = await kubeconfigConfig({ file: kubeconfig })
+    return createBootSecrets(createClient(createTransport(config, { signal: ends.signal })))
+  }
+
+  test('fault 8: what pods start from is written over what its writer has seen, and nothing else, however late it comes', async () => {
+    await using proxy = await startFaultProxy({ port: cluster().port })
+    await cluster().makeNamespace('late')
+    const { signal } = ends
+    const former = await slotsOf(await cluster().kubeconfigVia(proxy.port, 'alpha'))
+    const present = await slotsOf(cluster().kubeconfig('beta'))
+    const owner = { namespace: 'late', name: 'default', uid: 'c0ffee00-0000-4000-8000-000000000000' }
+    const [one, two, late] = ['one', 'two', 'late'].map((text) => Buffer.from(text)) as [Buffer, Buffer, Buffer]
+    const first = await former.write(owner, { slot: 0, bytes: one, over: undefined }, signal)
+    const other = await former.write(owner, { slot: 1, bytes: one, over: undefined }, signal)
+    proxy.freeze()
+    const underWay = Promise.allSettled([
+      former.write(owner, { slot: 0, bytes: late, over: first }, signal),
+      former.remove(owner, { slot: 1, over: other }, signal),
+      former.write(owner, { slot: 2, bytes: late, over: undefined }, signal),
+    ])
+    const second = await present.write(owner, { slot: 0, bytes: two, over: first }, signal)
+    await present.write(owner, { slot: 1, bytes: two, over: other }, signal)
+    await present.write(owner, { slot: 2, bytes: two, over: undefined }, signal)
+    proxy.thaw()
+    const refused = expect.objectContaining({ name: 'ApiError', code: 409 })
+    expect((await underWay).map((each) => each.status === 'rejected' && each.reason)).toEqual(Array(3).fill(refused))
+    const texts = [...(await present.read(owner, signal)).values()].map(({ bytes }) => Buffer.from(bytes).toString())
+    expect(texts).toEqual(['two', 'two', 'two'])
+
+    expect(await present.write(owner, { slot: 0, bytes: two, over: second }, signal)).toEqual(second)
+    const gone = former.write(owner, { slot: 3, bytes: late, over: first }, signal)
+    await expect(gone).rejects.toMatchObject({ code: 409 })
+    await former.remove(owner, { slot: 3, over: first }, signal)
   })
 
   /** `midflight operator` as a process of its own, which is SIGSTOPped as a pause of its machine would. */

@@ -1,17 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type ApplyRequest, type Definition, definitionRevision } from '../../src/api/index.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import {
-  areComplete,
-  openScene,
-  type Scene,
-  sceneOf,
-  toolFile,
-  versionsSince,
-  WEATHER_MODEL,
-} from './support/namespace.ts'
-import { resource, SCRIPTED, startTestOperator, type TestOperator, told } from './support/operator.ts'
-import { type PodRuntime, startPodRuntimes, TOKEN } from './support/runtimes.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { resource, SCRIPTED, told, toolFile, versionsSince, WEATHER_MODEL } from './support/resource.ts'
+import { areComplete, type PodRuntime, startPodRuntimes, TOKEN } from './support/runtimes/in-process.ts'
+import { openScene, type Scene, sceneOf } from './support/scene/scene.ts'
 
 /** What an application of its own does to a runtime: signs as the operator, and asks nobody. */
 async function applyByHand({ host, managementPort, runtime }: PodRuntime, parts: Partial<ApplyRequest>): Promise<void> {

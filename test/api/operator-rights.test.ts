@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { RIGHTS } from '../../src/operator/index.ts'
 import { type Cluster, describeCluster, until, useCluster } from './harness/index.ts'
-import { installedEverywhere, installedRights, OPERATOR_ROLE, SYSTEM } from './support/install.ts'
-import { adopt, read, resource, startTestOperator, type TestOperatorOptions, told } from './support/operator.ts'
-import { ask, type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
-import { createSkippingClock } from './support/skipping-clock.ts'
+import { createSkippingClock } from './support/clock/skipping.ts'
+import { installedEverywhere, installedRights, OPERATOR_ROLE, SYSTEM } from './support/deploy/install.ts'
+import { startTestOperator, type TestOperatorOptions } from './support/operator/operator.ts'
+import { read, resource, told } from './support/resource.ts'
+import { ask, type PodRuntime, startPodRuntimes } from './support/runtimes/in-process.ts'
+import { adopt } from './support/scene/adopt.ts'
 
 const ACCOUNT = `system:serviceaccount:${SYSTEM}:midflight-operator`
 
@@ -41,7 +43,7 @@ async function exercise(cluster: Cluster, namespace: string, runtime: PodRuntime
   await isServed('workflows', 'flow')
   const isDone = async (verb: string) =>
     (await cluster.auditEvents({ namespace, user: ACCOUNT, resource: 'secrets', verbs: [verb] })).length > 0
-  await until('a boot set is written', () => isDone('patch'))
+  await until('a boot set is written', () => isDone('create'))
   await cluster.apply(agent('two'))
   await until('the edit is served', async () => (await ask(runtime.url, 'agents/support')) === 'two')
   await until('the older boot set is taken away', () => isDone('delete'))

@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import type { KubeObject } from '../../src/kube/types.ts'
 import { describeCluster, type FaultProxy, startFaultProxy, until, useCluster } from './harness/index.ts'
-import { installedEverywhere, installedRights, OPERATOR_ROLE, SYSTEM } from './support/install.ts'
-import { adopt, read, resource, startTestOperator, type TestOperator, told } from './support/operator.ts'
-import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
-import { createSkippingClock } from './support/skipping-clock.ts'
+import { createSkippingClock } from './support/clock/skipping.ts'
+import { installedEverywhere, installedRights, OPERATOR_ROLE, SYSTEM } from './support/deploy/install.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { read, resource, told } from './support/resource.ts'
+import { type PodRuntime, startPodRuntimes } from './support/runtimes/in-process.ts'
+import { adopt } from './support/scene/adopt.ts'
 
 const ACCOUNT = `system:serviceaccount:${SYSTEM}:midflight-operator`
 const AGENTS = '/apis/midflight.dev/v1alpha1/namespaces/demo/agents'

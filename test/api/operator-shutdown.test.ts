@@ -4,9 +4,10 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
 import { stringify } from 'yaml'
 import { type Cli, startCli } from '../../src/cli/cli.fixture.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { type Gateway, type GatewayRequest, isWrite, PASS, pluralOf, startGateway } from './support/gateway.ts'
-import { adopt, read, resource, told } from './support/operator.ts'
-import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
+import { type Gateway, type GatewayRequest, isWrite, PASS, pluralOf, startGateway } from './support/operator/gateway.ts'
+import { read, resource, told } from './support/resource.ts'
+import { type PodRuntime, startPodRuntimes } from './support/runtimes/in-process.ts'
+import { adopt } from './support/scene/adopt.ts'
 
 const LONG_MS = 45_000
 const AGENTS = '/apis/midflight.dev/v1alpha1/namespaces/demo/agents'

@@ -15,9 +15,11 @@ import {
   until,
   useCluster,
 } from './harness/index.ts'
-import { adopt, read, resource, startTestOperator, type TestOperator, told } from './support/operator.ts'
-import { type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
-import { createSkippingClock } from './support/skipping-clock.ts'
+import { createSkippingClock } from './support/clock/skipping.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { read, resource, told } from './support/resource.ts'
+import { type PodRuntime, startPodRuntimes } from './support/runtimes/in-process.ts'
+import { adopt } from './support/scene/adopt.ts'
 
 const LONG_MS = 50_000
 const ACCOUNT = '/api/v1/namespaces/default/serviceaccounts/operator'

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { describeCluster, until, useCluster } from './harness/index.ts'
-import { adopt, read, resource, startTestOperator, type TestOperator, told } from './support/operator.ts'
-import { ask, type PodRuntime, startPodRuntimes } from './support/runtimes.ts'
+import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
+import { read, resource, told } from './support/resource.ts'
+import { ask, type PodRuntime, startPodRuntimes } from './support/runtimes/in-process.ts'
+import { adopt } from './support/scene/adopt.ts'
 
 describeCluster('an Agent on a real API server', () => {
   const cluster = useCluster()

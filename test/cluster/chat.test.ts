@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeAll, expect, test } from '@jest/globals'
 import { type Cli, runToEnd, startCli } from '../../src/cli/cli.fixture.ts'
-import { resource } from '../api/support/operator.ts'
+import { resource } from '../api/support/resource.ts'
 import { describeNode, until, useNode } from './harness/index.ts'
 import { configMap, SCRIPTED, secret } from './support/objects.ts'
 

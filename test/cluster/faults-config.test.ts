@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { issueCertificate } from '../../src/operator/trust/issue.ts'
 import { LIFETIMES } from '../../src/operator/trust/lifetimes.ts'
-import { resource } from '../api/support/operator.ts'
-import { startTellingModel, type TellingModel } from '../api/support/telling-model.ts'
-import { describeNode, NETWORK, until, useNode } from './harness/index.ts'
+import { resource } from '../api/support/resource.ts'
+import type { TellingModel } from '../api/support/telling-model.ts'
+import { describeNode, NETWORK, until, useOnNode } from './harness/index.ts'
 import { type Declared, declare, operatorMetric, readiness } from './support/declared.ts'
-import { installMidflight, type Release } from './support/install.ts'
+import { openInstallation, type Release } from './support/install.ts'
 import { describeFailures, type Load, type LoadReport } from './support/load.ts'
 import {
   configMap,
@@ -38,13 +38,11 @@ const LARGE = randomBytes(780_000).toString('base64')
 type Rotation = { readonly changes: number; readonly worstMs: number; readonly failed: readonly string[] }
 
 describeNode('what a managed runtime is configured by', () => {
-  // Hooks run in the order in which they stand here: this one while the node's namespaces are there.
-  afterAll(async () => {
+  // Hooks run in the order in which they stand here: this one before anything goes.
+  afterAll(() => {
     isOver = true
-    await model?.[Symbol.asyncDispose]()
-    await release?.[Symbol.asyncDispose]()
   })
-  const node = useNode()
+  const [node, installed] = useOnNode((on) => openInstallation(on, { replicas: 1, peopleRoles: { enabled: false } }))
   let isOver = false
   let model: TellingModel
   let release: Release
@@ -84,10 +82,7 @@ describeNode('what a managed runtime is configured by', () => {
   }
 
   beforeAll(async () => {
-    model = await startTellingModel(NETWORK.address)
-    team = await node().makeNamespace('team')
-    const values = { replicas: 1, peopleRoles: { enabled: false } }
-    release = await installMidflight(node(), { namespaces: [team], values })
+    ;({ model, release, team } = installed())
     for (const name of BUNDLES) await putFiles(name, '1', name === 'frozen' ? { immutable: true } : {})
     const make = (name: string, spec: object = {}) =>
       declare(node(), { namespace: team, name, spec: { replicas: 2, drainSeconds: 1, ...spec } })

@@ -1,14 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { resource } from '../api/support/operator.ts'
-import { describeNode, until, useNode } from './harness/index.ts'
-import { allAnswer, answersByPod, edit, editsDuring } from './support/edits.ts'
+import { beforeAll, describe, expect, test } from '@jest/globals'
+import { resource, toolFile } from '../api/support/resource.ts'
+import { describeNode, until, useOnNode } from './harness/index.ts'
+import { allAnswer, answersByPod, edit, editsDuring, toolAnswers } from './support/edits.ts'
 import { OPERATOR_LABELS } from './support/install.ts'
-import { configMap, isGone, pathOf, SCRIPTED, shows, toolFile } from './support/objects.ts'
+import { configMap, isGone, pathOf, SCRIPTED, shows } from './support/objects.ts'
 import { writersIn, writesOf } from './support/operators/audit.ts'
 import { leaderOf, nextLeader, operatorPods } from './support/operators/leader.ts'
 import { identities, readyPods, runtimePods } from './support/pods.ts'
 import { everythingIn, placesOf, secretText } from './support/search.ts'
-import { filesOf, manyName, openSite, type Site } from './support/site.ts'
+import { filesOf, manyName, openSite } from './support/site.ts'
 import { bundleIn } from './support/state.ts'
 import { lineTo, tryAsk } from './support/talk.ts'
 
@@ -27,41 +27,27 @@ const AWAY_MS = process.env.MIDFLIGHT_LONG === '1' ? 10 * MINUTE : 0
 const BROKEN = "export default {\n  description: 'answers',\n  execute: () => 'bad',\n"
 
 describeNode('the operator fails', () => {
-  // Hooks run in the order in which they stand here: this one while the node's namespaces are there.
-  afterAll(async () => {
-    await site?.[Symbol.asyncDispose]()
-  })
-  const node = useNode()
-  let site: Site
+  const [node, site] = useOnNode((on) => openSite(on, { replicas: PODS, many: 2, drainSeconds: 5 }))
 
-  const operator = () => site.release.namespace
-  const who = () => identities(node(), site.team, 'default')
+  const operator = () => site().release.namespace
+  const who = () => identities(node(), site().team, 'default')
   const tell = (what: string, ms: number) => process.stdout.write(`${what}: ${(ms / 1000).toFixed(1)} s\n`)
-  const supportSays = (version: string, ms?: number) =>
-    allAnswer(
-      site,
-      { path: 'agents/support', message: 'weather', text: `a tool of version ${version}`, pods: PODS },
-      ms,
-    )
+  const supportSays = (version: string, ms?: number) => toolAnswers(site(), version, PODS, ms)
   const writers = async (since: number) => writersIn(await writesOf(node(), operator(), since))
   /** Status tells of the last edit of agent `many-N`: whoever leads has written. */
-  const isToldOf = (number: number) => shows(node(), { kind: 'Agent', namespace: site.team, name: manyName(number) })
+  const isToldOf = (number: number) => shows(node(), { kind: 'Agent', namespace: site().team, name: manyName(number) })
   /** Every operator is back and ready, and one leads. */
   const areBack = async () => {
-    await site.release.scale(REPLICAS)
+    await site().release.scale(REPLICAS)
     await nextLeader(node(), operator())
   }
 
-  beforeAll(async () => {
-    site = await openSite(node(), { replicas: PODS, many: 2, drainSeconds: 5 })
-  })
-
   test(`a leader that is killed is followed within ${KILLED_MS / 1000} s, and one writes after the other`, async () => {
-    await edit(site, PODS)
+    await edit(site(), PODS)
     const before = await nextLeader(node(), operator())
     const since = Date.now()
     const pods = await who()
-    const { longestMs, count } = await editsDuring(site, PODS, async () => {
+    const { longestMs, count } = await editsDuring(site(), PODS, async () => {
       await node().containers.kill({ namespace: operator(), pod: before.pod, container: 'operator' })
       await nextLeader(node(), operator(), before)
     })
@@ -77,7 +63,7 @@ describeNode('the operator fails', () => {
   test(`a leader whose pod is deleted is followed within ${RELEASED_MS / 1000} s, and one writes after the other`, async () => {
     const before = await nextLeader(node(), operator())
     const since = Date.now()
-    const { longestMs, count } = await editsDuring(site, PODS, async () => {
+    const { longestMs, count } = await editsDuring(site(), PODS, async () => {
       await node().kubectl(['delete', 'pod', before.pod, '-n', operator(), '--wait=false'])
       await nextLeader(node(), operator(), before)
     })
@@ -94,7 +80,7 @@ describeNode('the operator fails', () => {
     const name = { namespace: operator(), pod: before.pod, container: 'operator' }
     const since = Date.now()
     await node().containers.freeze(name)
-    const served = edit(site, PODS)
+    const served = edit(site(), PODS)
     const after = await nextLeader(node(), operator(), before)
     tell('leader frozen; an edit was served after', await served)
     const { pid } = await node().containers.get(name)
@@ -106,7 +92,7 @@ describeNode('the operator fails', () => {
           .catch(() => undefined)
       )?.pid !== pid
     await until('it ends itself', isEnded, 30_000)
-    expect(await edit(site, PODS)).toBeLessThan(5000)
+    expect(await edit(site(), PODS)).toBeLessThan(5000)
     await areBack()
     expect((await leaderOf(node(), operator()))?.identity).toBe(after.identity)
     await isToldOf(0)
@@ -118,7 +104,7 @@ describeNode('the operator fails', () => {
     const pods = await who()
     const gone = await operatorPods(node(), operator())
     expect(gone).toHaveLength(REPLICAS)
-    const { longestMs } = await editsDuring(site, PODS, async () => {
+    const { longestMs } = await editsDuring(site(), PODS, async () => {
       await node().kubectl(['delete', 'pods', '-n', operator(), '-l', OPERATOR_LABELS, '--wait=false'])
       await supportSays('0.')
       await until('there are new ones alone', async () => {
@@ -149,7 +135,7 @@ describeNode('the operator fails', () => {
     tell('API server restarted; the longest edit was served after', longest)
     expect(longest).toBeLessThan(API_MS)
     for (const name of [manyName(0), manyName(1), 'support'])
-      await shows(node(), { kind: 'Agent', namespace: site.team, name })
+      await shows(node(), { kind: 'Agent', namespace: site().team, name })
     expect(await who()).toEqual(pods)
     // It was away for less than a lease lasts.
     expect((await nextLeader(node(), operator())).identity).toBe(leader.identity)
@@ -163,7 +149,7 @@ describeNode('the operator fails', () => {
       done.is = true
     })
     do {
-      const version = edit(site, PODS, number)
+      const version = edit(site(), PODS, number)
       took.push(await version)
     } while (!done.is || took.length < 10)
     await task
@@ -173,7 +159,7 @@ describeNode('the operator fails', () => {
   test('a namespace that is deleted while agents are applied goes, and holds up nobody', async () => {
     const doomed = await node().makeNamespace('doomed')
     // The operator's rights in a namespace go with it, before the finalizers are released: it needs these beside them.
-    await site.release.upgrade({ namespaces: [site.team, doomed], namespaceDeletion: { enabled: true } })
+    await site().release.upgrade({ namespaces: [site().team, doomed], namespaceDeletion: { enabled: true } })
     // Kubernetes looks at a namespace again after half of the longest time that its pods are given to end.
     await node().apply(resource('AgentRuntime', doomed, 'default', { models: [SCRIPTED], drainSeconds: 1 }))
     const agent = (number: number) => resource('Agent', doomed, `a-${number}`, { instructions: `version ${number}` })
@@ -194,12 +180,12 @@ describeNode('the operator fails', () => {
     const from = performance.now()
     await isGone(node(), `/api/v1/namespaces/${doomed}`)
     tell('namespace gone after', performance.now() - from)
-    expect(await edit(site, PODS)).toBeLessThan(5000)
-    await shows(node(), { kind: 'AgentRuntime', namespace: site.team, name: 'default' })
+    expect(await edit(site(), PODS)).toBeLessThan(5000)
+    await shows(node(), { kind: 'AgentRuntime', namespace: site().team, name: 'default' })
     expect(await who()).toEqual(pods)
-    await site.release.upgrade({ namespaces: [site.team] })
+    await site().release.upgrade({ namespaces: [site().team] })
     await areBack()
-    expect(await edit(site, PODS)).toBeLessThan(5000)
+    expect(await edit(site(), PODS)).toBeLessThan(5000)
   })
 
   describe(`away for ${AWAY_MS === 0 ? 'as long as the mount needs' : '10 minutes'}`, () => {
@@ -209,38 +195,38 @@ describeNode('the operator fails', () => {
 
     beforeAll(async () => {
       const bundles = [{ name: 'more', configMap: 'more' }]
-      await node().apply(configMap(site.team, 'more', { 'weather.tool.ts': toolFile('clear') }))
+      await node().apply(configMap(site().team, 'more', { 'weather.tool.ts': toolFile('clear') }))
       await node().apply(
-        resource('AgentRuntime', site.team, 'second', { bundles, models: [SCRIPTED], drainSeconds: 1 }),
+        resource('AgentRuntime', site().team, 'second', { bundles, models: [SCRIPTED], drainSeconds: 1 }),
       )
       const spec = { runtime: 'second', instructions: 'clear', tools: ['weather'] }
-      await node().apply(resource('Agent', site.team, 'second', spec))
-      await shows(node(), { kind: 'Agent', namespace: site.team, name: 'second' })
-      await shows(node(), { ...named, namespace: site.team })
+      await node().apply(resource('Agent', site().team, 'second', spec))
+      await shows(node(), { kind: 'Agent', namespace: site().team, name: 'second' })
+      await shows(node(), { ...named, namespace: site().team })
       for (const name of ['default', 'second'])
         await until(`the boot set of ${name} is written`, () => hasBootSet(name), MINUTE)
-      await site.release.scale(0)
+      await site().release.scale(0)
       began = performance.now()
     })
     const hasBootSet = async (name: string) =>
-      (await node().kubectl(['get', 'secrets', '-n', site.team, '-o', 'name'])).includes(`midflight-${name}-boot-`)
-    const declare = () => node().apply(configMap(site.team, 'files', filesOf(`${++version}.`)))
+      (await node().kubectl(['get', 'secrets', '-n', site().team, '-o', 'name'])).includes(`midflight-${name}-boot-`)
+    const declare = () => node().apply(configMap(site().team, 'files', filesOf(`${++version}.`)))
 
     test('agents answer again when every pod was deleted', async () => {
       const before = Object.keys(await who())
-      await node().kubectl(['delete', 'pods', '-n', site.team, '-l', 'midflight.dev/runtime', '--wait=false'])
+      await node().kubectl(['delete', 'pods', '-n', site().team, '-l', 'midflight.dev/runtime', '--wait=false'])
       const from = performance.now()
       const areNew = async () => {
-        const now = await runtimePods(node(), site.team, 'default')
+        const now = await runtimePods(node(), site().team, 'default')
         return now.length === PODS && now.every(({ name, isReady }) => isReady && !before.includes(name))
       }
       await until('every pod is a new one', areNew, MINUTE)
       tell('all pods deleted without an operator; new ones ready after', performance.now() - from)
       await supportSays('0.')
-      await allAnswer(site, { path: 'agents/told', text: 'told (1)', pods: PODS })
+      await allAnswer(site(), { path: 'agents/told', text: 'told (1)', pods: PODS })
     })
 
-    const second = () => ({ namespace: site.team, runtime: 'second' })
+    const second = () => ({ namespace: site().team, runtime: 'second' })
     const isRefused = async () => (await bundleIn(node(), second(), 'more')).candidate?.outcome === 'rejected'
     const timed = async (what: string, task: Promise<unknown>) => {
       const from = performance.now()
@@ -253,8 +239,8 @@ describeNode('the operator fails', () => {
       async () => {
         await readyPods(node(), second(), 1)
         const pods = await who()
-        const there = await lineTo(node(), site.team, 'second')
-        await node().apply(configMap(site.team, 'more', { 'weather.tool.ts': BROKEN }))
+        const there = await lineTo(node(), site().team, 'second')
+        await node().apply(configMap(site().team, 'more', { 'weather.tool.ts': BROKEN }))
         const refused = timed('what is broken was refused', until('its pod refuses it', isRefused, MOUNT_MS))
         do {
           await declare()
@@ -269,24 +255,24 @@ describeNode('the operator fails', () => {
 
     test('invariant 1: a pod that starts on a ConfigMap that is broken serves what was good last', async () => {
       const [running] = await readyPods(node(), second(), 1)
-      await node().kubectl(['delete', 'pod', running?.name ?? '', '-n', site.team, '--wait'])
+      await node().kubectl(['delete', 'pod', running?.name ?? '', '-n', site().team, '--wait'])
       const [started] = await readyPods(node(), second(), 1)
       expect(started?.uid).not.toBe(running?.uid)
       await until('it refuses it too', isRefused)
-      const there = await lineTo(node(), site.team, 'second')
+      const there = await lineTo(node(), site().team, 'second')
       expect(await tryAsk(there, 'agents/second', 'weather')).toBe('clear')
     })
 
     test('the one that comes back finds it all, and tells what is broken', async () => {
       const pods = await who()
       await areBack()
-      await shows(node(), { ...named, namespace: site.team }, 'Ready=False/InvalidSyntax')
-      await shows(node(), { kind: 'Agent', namespace: site.team, name: 'support' })
+      await shows(node(), { ...named, namespace: site().team }, 'Ready=False/InvalidSyntax')
+      await shows(node(), { kind: 'Agent', namespace: site().team, name: 'support' })
       await supportSays(`${version}.`)
-      expect(await edit(site, PODS)).toBeLessThan(5000)
+      expect(await edit(site(), PODS)).toBeLessThan(5000)
       expect(await who()).toEqual(pods)
-      const agent = { kind: 'Agent', namespace: site.team, name: 'second' } as const
-      for (const each of [agent, { ...named, namespace: site.team }]) {
+      const agent = { kind: 'Agent', namespace: site().team, name: 'second' } as const
+      for (const each of [agent, { ...named, namespace: site().team }]) {
         await node().call('DELETE', pathOf(each))
         await isGone(node(), pathOf(each))
       }
@@ -295,12 +281,12 @@ describeNode('the operator fails', () => {
 
   test('invariant 7: no secret was told anywhere meanwhile', async () => {
     const secrets = {
-      'the callers’ key': await secretText(node(), site.team, 'default-runtime-key', 'key'),
-      'the management token': await secretText(node(), site.team, 'default-runtime-management', 'token'),
+      'the callers’ key': await secretText(node(), site().team, 'default-runtime-key', 'key'),
+      'the management token': await secretText(node(), site().team, 'default-runtime-management', 'token'),
       'the private key of the authority': await secretText(node(), operator(), 'midflight-ca', 'ca.key'),
     }
-    const said = await everythingIn(node(), [site.team, operator()])
+    const said = await everythingIn(node(), [site().team, operator()])
     for (const [what, text] of Object.entries(secrets)) expect([what, placesOf(text, said)]).toEqual([what, []])
-    expect(Object.keys(await answersByPod(site, 'agents/support'))).toHaveLength(PODS)
+    expect(Object.keys(await answersByPod(site(), 'agents/support'))).toHaveLength(PODS)
   })
 })

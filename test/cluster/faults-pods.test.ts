@@ -1,9 +1,8 @@
 import { connect } from 'node:net'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { startTellingModel, type TellingModel } from '../api/support/telling-model.ts'
-import { describeNode, NETWORK, until, useNode } from './harness/index.ts'
+import { afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { describeNode, NETWORK, until, useOnNode } from './harness/index.ts'
 import { type Declared, declare, operatorMetric, readiness, seriesAt } from './support/declared.ts'
-import { installMidflight, type Release } from './support/install.ts'
+import { openInstallation } from './support/install.ts'
 import { describeFailures, type Load } from './support/load.ts'
 import { configMap, messageOf, patchSpec, read, SCRIPTED, shows } from './support/objects.ts'
 import { RUNTIME_CONTAINER } from './support/pods.ts'
@@ -25,14 +24,7 @@ const EATING = `export default {
 const DRAIN_SECONDS = 3
 
 describeNode('the pods of a managed runtime', () => {
-  // Hooks run in the order in which they stand here: this one while the node's namespaces are there.
-  afterAll(async () => {
-    await model?.[Symbol.asyncDispose]()
-    await release?.[Symbol.asyncDispose]()
-  })
-  const node = useNode()
-  let model: TellingModel
-  let release: Release
+  const [node, installed] = useOnNode((on) => openInstallation(on, { replicas: 1, peopleRoles: { enabled: false } }))
   let team: string
   let steady: Declared
   let hungry: Declared
@@ -60,12 +52,9 @@ describeNode('the pods of a managed runtime', () => {
     node().kubectl(['scale', `agentruntime/${name}`, '-n', team, `--replicas=${replicas}`])
 
   beforeAll(async () => {
-    model = await startTellingModel(NETWORK.address)
-    team = await node().makeNamespace('team')
-    const values = { replicas: 1, peopleRoles: { enabled: false } }
-    release = await installMidflight(node(), { namespaces: [team], values })
+    team = installed().team
     await node().apply(configMap(team, 'tools', { 'eat.tool.ts': EATING }))
-    const telling = { name: 'telling', provider: 'openai-compatible', model: 'x', baseURL: model.url }
+    const telling = { name: 'telling', provider: 'openai-compatible', model: 'x', baseURL: installed().model.url }
     const make = (name: string, spec: object, agent?: Record<string, unknown>) =>
       declare(node(), { namespace: team, name, spec: { ...spec }, ...(agent && { agent }) })
     const limits = { memory: '384Mi' }
@@ -157,7 +146,7 @@ describeNode('the pods of a managed runtime', () => {
 
     test('and is held back by a finalizer, another comes, and the one that stays is asked and told nothing', async () => {
       const failedCalls = async () => {
-        const calls = await operatorMetric(node(), release.namespace, 'midflight_pod_calls_total')
+        const calls = await operatorMetric(node(), installed().release.namespace, 'midflight_pod_calls_total')
         return [...calls].filter(([labels, count]) => !labels.includes('result="ok"') && count > 0)
       }
       let stuck = ''
@@ -247,7 +236,7 @@ describeNode('the pods of a managed runtime', () => {
       await watching
       expect(counted).toBe(1)
       tell(`a long run was cancelled ${seconds.toFixed(1)} s after its pods were changed, and counted`)
-      model.letGo()
+      installed().model.letGo()
       await until('every pod is a new one', isRolled(before), 90_000)
       await rolled.ready(2)
       expect(await streamRun(rolled.line, rolled.path)).toBe('rolled (1)')

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { resource } from '../api/support/operator.ts'
-import { describeNode, until, useNode } from './harness/index.ts'
+import { resource } from '../api/support/resource.ts'
+import { describeNode, until, useOnNode } from './harness/index.ts'
 import { installMidflight, OPERATOR_LABELS, type Release } from './support/install.ts'
 import { describeFailures, type Load, type LoadReport, startLoad } from './support/load.ts'
 import { isGone, type Named, patchSpec, pathOf, remove, SCRIPTED, shows } from './support/objects.ts'
@@ -19,11 +19,7 @@ const ALL_KINDS = 'agentruntimes,agents,teams,workflows'
 const CRDS = ALL_KINDS.split(',').map((plural) => `${plural}.midflight.dev`)
 
 describeNode('an installation', () => {
-  // Hooks run in the order in which they stand here: this one while the node's namespaces are there.
-  afterAll(async () => {
-    await release?.[Symbol.asyncDispose]()
-  })
-  const node = useNode()
+  const [node, opened] = useOnNode(async () => new AsyncDisposableStack())
   let release: Release
   let team: string
   let other: string
@@ -71,7 +67,7 @@ describeNode('an installation', () => {
     other = await node().makeNamespace('other')
     const system = await node().makeNamespace('system')
     const started = performance.now()
-    release = await installMidflight(node(), { namespaces: [team, other], namespace: system })
+    release = opened().use(await installMidflight(node(), { namespaces: [team, other], namespace: system }))
     const installed = performance.now()
     await inTeam('apply', '-k', SAMPLES)
     const line = await until(

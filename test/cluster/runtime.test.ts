@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { resource } from '../api/support/operator.ts'
-import { startTellingModel, type TellingModel } from '../api/support/telling-model.ts'
-import { describeNode, NETWORK, until, useNode } from './harness/index.ts'
-import { installMidflight, type Release } from './support/install.ts'
+import { beforeAll, describe, expect, test } from '@jest/globals'
+import { resource, toolFile } from '../api/support/resource.ts'
+import { describeNode, NETWORK, until, useOnNode } from './harness/index.ts'
+import { allAnswer, answersByPod } from './support/edits.ts'
+import { openInstallation } from './support/install.ts'
 import {
   configMap,
   isGone,
@@ -15,7 +15,6 @@ import {
   SCRIPTED,
   secret,
   shows,
-  toolFile,
 } from './support/objects.ts'
 import { identities, type RuntimePod, readyPods, runtimePods } from './support/pods.ts'
 import { answersOf, everythingIn, placesOf, secretText } from './support/search.ts'
@@ -25,16 +24,10 @@ const CANARY = 'sk-canary-5d41402abc4b2a76b9719d911017c592'
 const GOOD = { 'weather.tool.ts': toolFile('sunny'), 'support.prompt.md': 'You are support.' }
 const BROKEN = "export default {\n  description: 'answers',\n  execute: () => 'bad',\n"
 const PODS = 3
+const SERVED_MS = 15_000
 
 describeNode('a managed runtime', () => {
-  // Hooks run in the order in which they stand here: this one while the node's namespaces are there.
-  afterAll(async () => {
-    await model?.[Symbol.asyncDispose]()
-    await release?.[Symbol.asyncDispose]()
-  })
-  const node = useNode()
-  let model: TellingModel
-  let release: Release
+  const [node, installed] = useOnNode((on) => openInstallation(on))
   let team: string
   let line: Line
 
@@ -53,29 +46,19 @@ describeNode('a managed runtime', () => {
         name: 'telling',
         provider: 'openai-compatible',
         model: 'x',
-        baseURL: model.url,
+        baseURL: installed().model.url,
         apiKey: { secretKeyRef: { name: 'llm', key: 'key' } },
       },
     ],
   })
   const pods = () => runtimePods(node(), team, 'default')
-  const answers = async (path: string, message?: string) =>
-    Promise.all((await pods()).map((pod) => tryAsk(lineToPod(line, pod), path, message)))
-  const allAnswer = async (path: string, text: string, message?: string) => {
-    let last: readonly string[] = []
-    const isSo = async () => {
-      last = await answers(path, message)
-      return last.length === PODS && last.every((answer) => answer === text)
-    }
-    await until(`all pods answer ${path}: ${text}`, isSo).catch((error: unknown) => {
-      throw new Error(`${String(error)}; they answer ${JSON.stringify(last)}`)
-    })
-  }
+  const asked = () => ({ node: node(), team, line })
+  const answers = async (path: string, message?: string) => Object.values(await answersByPod(asked(), path, message))
+  const allSay = (path: string, text: string, message?: string) =>
+    allAnswer(asked(), { path, text, message, pods: PODS }, SERVED_MS)
 
   beforeAll(async () => {
-    model = await startTellingModel(NETWORK.address)
-    team = await node().makeNamespace('team')
-    release = await installMidflight(node(), { namespaces: [team] })
+    team = installed().team
     await node().apply(secret(team, 'llm', { key: CANARY }))
     await declareFiles(GOOD)
     await node().apply(resource('AgentRuntime', team, 'default', settings()))
@@ -110,10 +93,10 @@ describeNode('a managed runtime', () => {
     const open = await Promise.all((await pods()).map((pod) => openRun(lineToPod(line, pod), 'agents/told', 'wait')))
     await until('every stream is under way', () => open.every(({ content }) => content === 'so far '))
     await patchSpec(node(), agent('told'), { instructions: 'edited' })
-    await allAnswer('agents/told', 'edited (1)')
+    await allSay('agents/told', 'edited (1)')
     await shows(node(), agent('told'))
-    expect(model.waiting).toBe(PODS)
-    model.letGo()
+    expect(installed().model.waiting).toBe(PODS)
+    installed().model.letGo()
     expect(await Promise.all(open.map(({ answer }) => answer))).toEqual(Array(PODS).fill('so far told (1)'))
     expect(await identities(node(), team, 'default')).toEqual(before)
     expect(Object.values(before).map(({ restarts }) => restarts)).toEqual(Array(PODS).fill(0))
@@ -122,10 +105,10 @@ describeNode('a managed runtime', () => {
   test('invariant 6: an edit of files is served by every pod, and nothing is restarted', async () => {
     const before = await identities(node(), team, 'default')
     await declareFiles({ 'weather.tool.ts': toolFile('rainy'), 'support.prompt.md': 'You are edited.' })
-    await allAnswer('agents/support', 'rainy', 'weather')
-    await allAnswer('agents/support', 'You are edited.')
+    await allSay('agents/support', 'rainy', 'weather')
+    await allSay('agents/support', 'You are edited.')
     await declareFiles(GOOD)
-    await allAnswer('agents/support', 'sunny', 'weather')
+    await allSay('agents/support', 'sunny', 'weather')
     expect(await identities(node(), team, 'default')).toEqual(before)
   })
 
@@ -145,11 +128,11 @@ describeNode('a managed runtime', () => {
     expect(await answers('agents/support', 'weather')).toEqual(Array(PODS).fill('sunny'))
     expect(messageOf(await read(node(), agent('support')))).toMatch(/weather\.tool\.ts:4/)
     await declareFiles({ ...GOOD, 'weather.tool.ts': toolFile('mended') })
-    await allAnswer('agents/support', 'mended', 'weather')
+    await allSay('agents/support', 'mended', 'weather')
     await shows(node(), agent('support'))
     await shows(node(), runtime())
     await declareFiles(GOOD)
-    await allAnswer('agents/support', 'sunny', 'weather')
+    await allSay('agents/support', 'sunny', 'weather')
   })
 
   test('invariant 3: bad items affect no other item, and edits go on', async () => {
@@ -158,7 +141,7 @@ describeNode('a managed runtime', () => {
     await shows(node(), agent('lost'), 'Ready=False/ToolNotFound')
     await shows(node(), { kind: 'Team', namespace: team, name: 'cyclic' }, 'Accepted=False/ReferenceCycle')
     await declareAgent('other', { instructions: 'edited' })
-    await allAnswer('agents/other', 'edited')
+    await allSay('agents/other', 'edited')
     for (const name of ['support', 'other', 'told']) await shows(node(), agent(name))
     await shows(node(), runtime())
     // A pod that is new is not held back by them.
@@ -168,14 +151,14 @@ describeNode('a managed runtime', () => {
     await remove(node(), agent('lost'))
     await remove(node(), { kind: 'Team', namespace: team, name: 'cyclic' })
     await declareAgent('other', { instructions: 'other' })
-    await allAnswer('agents/other', 'other')
+    await allSay('agents/other', 'other')
   })
 
   test('a key that a Secret lacks is told, and mended when it comes', async () => {
     const name = { kind: 'AgentRuntime', namespace: team, name: 'keyed' } as const
     const keyed = { ...SCRIPTED, name: 'keyed', provider: 'openai-compatible', script: undefined }
     const apiKey = { secretKeyRef: { name: 'later', key: 'key' } }
-    const models = [SCRIPTED, { ...keyed, model: 'x', baseURL: model.url, apiKey }]
+    const models = [SCRIPTED, { ...keyed, model: 'x', baseURL: installed().model.url, apiKey }]
     await node().apply(resource('AgentRuntime', team, 'keyed', { ...settings(), replicas: 1, bundles: [], models }))
     await declareAgent('keyed', { runtime: 'keyed', model: 'keyed', instructions: 'keyed' })
     await node().apply(secret(team, 'later', { wrong: CANARY }))
@@ -295,9 +278,17 @@ describeNode('a managed runtime', () => {
       'the callers’ key': await secretText(node(), team, key, 'key'),
       'the management token': await secretText(node(), team, management, 'token'),
       'the private key of the pods': await secretText(node(), team, management, 'tls.key'),
-      'the private key of the authority': await secretText(node(), release.namespace, 'midflight-ca', 'ca.key'),
+      'the private key of the authority': await secretText(
+        node(),
+        installed().release.namespace,
+        'midflight-ca',
+        'ca.key',
+      ),
     }
-    const said = [...(await everythingIn(node(), [team, release.namespace])), ...(await answersOf(node(), place, line))]
+    const said = [
+      ...(await everythingIn(node(), [team, installed().release.namespace])),
+      ...(await answersOf(node(), place, line)),
+    ]
     expect(said.length).toBeGreaterThan(PODS * 8)
     expect(placesOf('midflight-ca', said)).not.toEqual([])
     for (const [what, text] of Object.entries(secrets)) expect([what, placesOf(text, said)]).toEqual([what, []])

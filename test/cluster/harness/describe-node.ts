@@ -45,3 +45,29 @@ export function useNode(): () => ClusterNode {
     return node
   }
 }
+
+/**
+ * The node, and what all tests of the surrounding `describe` share on it: opened before them, and disposed of after them
+ * while the node's namespaces are there.
+ * @returns what gives the node and what was opened, from the tests and later hooks on
+ */
+export function useOnNode<T extends AsyncDisposable>(
+  open: (node: ClusterNode) => Promise<T>,
+): readonly [node: () => ClusterNode, opened: () => T] {
+  let opened: T | undefined
+  // Hooks run in the order in which they stand here: this one before the node's namespaces go.
+  afterAll(async () => {
+    await opened?.[Symbol.asyncDispose]()
+  })
+  const node = useNode()
+  beforeAll(async () => {
+    opened = await open(node())
+  })
+  return [
+    node,
+    () => {
+      if (opened === undefined) throw new Error('it is opened before the tests, not while they are described')
+      return opened
+    },
+  ]
+}

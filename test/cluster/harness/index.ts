@@ -1,5 +1,5 @@
 export { until } from '../../api/harness/until.ts'
-export { describeNode, useNode } from './describe-node.ts'
+export { describeNode, useNode, useOnNode } from './describe-node.ts'
 export { takeDown } from './down.ts'
 export { type ClusterNode, connectNode } from './node.ts'
 export type { Container, ContainerName } from './pods/containers.ts'

@@ -85,7 +85,7 @@ const failIfEnded = (setup: NodeSetup): false => {
 
 const READY = '{.status.conditions[?(@.type=="Ready")].status}'
 
-export async function isNodeReady({ kubeconfig }: NodeSetup): Promise<boolean> {
+async function isNodeReady({ kubeconfig }: NodeSetup): Promise<boolean> {
   const args = ['--kubeconfig', kubeconfig, 'get', 'node', NODE_NAME, '-o', `jsonpath=${READY}`]
   return (await run(programPath('kubectl'), args).catch(() => '')) === 'True'
 }

@@ -1,5 +1,5 @@
 import { request } from 'undici'
-import { resource } from '../../api/support/operator.ts'
+import { resource } from '../../api/support/resource.ts'
 import type { ClusterNode } from '../harness/node.ts'
 import { OPERATOR_LABELS } from './install.ts'
 import { type Load, startLoad } from './load.ts'

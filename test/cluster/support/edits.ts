@@ -21,7 +21,7 @@ export async function answersByPod(
 
 export type Expected = {
   readonly path: string
-  readonly message?: string
+  readonly message?: string | undefined
   readonly text: string
   readonly pods: number
 }
@@ -38,6 +38,10 @@ export async function allAnswer(asked: Asked, { path, message, text, pods }: Exp
     throw new Error(`${String(error)}; they answer ${JSON.stringify(last)}`)
   })
 }
+
+/** Waits until so many pods answer with the tool of that version of the site's files. @throws Error with what they answer instead */
+export const toolAnswers = (asked: Asked, version: string, pods: number, ms?: number): Promise<void> =>
+  allAnswer(asked, { path: 'agents/support', message: 'weather', text: `a tool of version ${version}`, pods }, ms)
 
 let edits = 0
 

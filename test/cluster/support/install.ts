@@ -1,8 +1,8 @@
-import { join } from 'node:path'
 import { until } from '../../api/harness/until.ts'
+import { CHART } from '../../api/support/deploy/helm.ts'
+import { startTellingModel, type TellingModel } from '../../api/support/telling-model.ts'
 import type { ClusterNode } from '../harness/node.ts'
-
-export const CHART = join(import.meta.dirname, '../../../charts/midflight')
+import { NETWORK } from '../harness/setup/layout.ts'
 
 /** Values of the chart, as JSON. */
 export type Values = Readonly<Record<string, unknown>>
@@ -34,7 +34,7 @@ export type InstallOptions = {
 }
 
 /** What a release of the node's image needs to be told. */
-export function imageValues(image: string): Values {
+function imageValues(image: string): Values {
   const end = image.lastIndexOf(':')
   return { image: { repository: image.slice(0, end), tag: image.slice(end + 1), pullPolicy: 'Never' } }
 }
@@ -64,10 +64,41 @@ export async function installMidflight(node: ClusterNode, options: InstallOption
   }
 }
 
+/** A release that watches one namespace, and a model that is no pod. */
+export interface Installation extends AsyncDisposable {
+  readonly node: ClusterNode
+  readonly release: Release
+  /** The namespace that the operator watches. */
+  readonly team: string
+  /** Pods reach it at `NETWORK.address`. */
+  readonly model: TellingModel
+}
+
+/** @param values of the chart, beside the namespace and the image */
+export async function openInstallation(node: ClusterNode, values: Values = {}): Promise<Installation> {
+  const team = await node.makeNamespace('team')
+  const model = await startTellingModel(NETWORK.address)
+  const closeModel = async () => {
+    model.letGo()
+    await model[Symbol.asyncDispose]()
+  }
+  try {
+    const release = await installMidflight(node, { namespaces: [team], values })
+    const close = async () => {
+      await closeModel()
+      await release[Symbol.asyncDispose]()
+    }
+    return { node, release, team, model, [Symbol.asyncDispose]: close }
+  } catch (error) {
+    await closeModel()
+    throw error
+  }
+}
+
 export const OPERATOR_LABELS = 'app.kubernetes.io/component=operator'
 
 /** Scales the operator, and waits until it has so many ready pods and no other. */
-export async function scaleOperator(node: ClusterNode, namespace: string, replicas: number): Promise<void> {
+async function scaleOperator(node: ClusterNode, namespace: string, replicas: number): Promise<void> {
   await node.kubectl(['scale', `deployment/${OPERATOR}`, '-n', namespace, `--replicas=${replicas}`])
   await until(`there are ${replicas} operators`, () => areOperators(node, namespace, replicas), 90_000)
 }

@@ -1,7 +1,7 @@
 import { KINDS, type Kind } from '../../../src/api/index.ts'
 import type { Manifest } from '../../api/harness/index.ts'
 import { until } from '../../api/harness/until.ts'
-import { type Conditioned, told } from '../../api/support/operator.ts'
+import { type Conditioned, told } from '../../api/support/resource.ts'
 import type { ClusterNode } from '../harness/node.ts'
 
 /** What these helpers ask of a node. */
@@ -32,10 +32,6 @@ export const secret = (namespace: string, name: string, stringData: Readonly<Rec
   metadata: { namespace, name },
   stringData,
 })
-
-/** A tool file that answers a text. */
-export const toolFile = (text: string): string =>
-  `export default { description: 'answers', execute: () => ${JSON.stringify(text)} }\n`
 
 export const pathOf = ({ kind, namespace, name }: Named): string =>
   `/apis/midflight.dev/v1alpha1/namespaces/${namespace}/${KINDS[kind].plural}/${name}`

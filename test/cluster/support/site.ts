@@ -1,21 +1,15 @@
 import { until } from '../../api/harness/until.ts'
-import { resource } from '../../api/support/operator.ts'
-import { startTellingModel, type TellingModel } from '../../api/support/telling-model.ts'
+import { resource, toolFile } from '../../api/support/resource.ts'
+import type { TellingModel } from '../../api/support/telling-model.ts'
 import type { ClusterNode } from '../harness/node.ts'
 import { NETWORK } from '../harness/setup/layout.ts'
-import { installMidflight, type Release } from './install.ts'
-import { configMap, SCRIPTED, shows, toolFile } from './objects.ts'
+import { type Installation, openInstallation } from './install.ts'
+import { configMap, SCRIPTED, shows } from './objects.ts'
 import { readyPods } from './pods.ts'
 import { ask, type Line, lineTo } from './talk.ts'
 
-/** An installation with one AgentRuntime, `default`, and its agents. */
-export interface Site extends AsyncDisposable {
-  readonly node: ClusterNode
-  readonly release: Release
-  /** Where the AgentRuntime is. */
-  readonly team: string
-  /** Answers what agent `told` is told, and holds back what it is asked to `wait` with. */
-  readonly model: TellingModel
+/** An installation with one AgentRuntime, `default`, and its agents; agent `told` answers as the model does. */
+export interface Site extends Installation {
   /** The runtime's Service: whoever calls stays with one pod. */
   readonly line: Line
   /** A Service of the same pods that spreads its calls over them. */
@@ -38,22 +32,15 @@ export type SiteOptions = { readonly replicas: number; readonly many: number; re
 
 /** Resolves when all of it is served. */
 export async function openSite(node: ClusterNode, options: SiteOptions): Promise<Site> {
-  const team = await node.makeNamespace('team')
-  const model = await startTellingModel(NETWORK.address)
-  let release: Release | undefined
-  const close = async () => {
-    model.letGo()
-    await model[Symbol.asyncDispose]()
-    await release?.[Symbol.asyncDispose]()
-  }
+  const installation = await openInstallation(node)
   try {
-    release = await installMidflight(node, { namespaces: [team] })
+    const { team, model } = installation
     await declare(node, team, model, options)
     const line = await lineTo(node, team, 'default')
     const spread = await spreadLine(node, line, { namespace: team, ...PLACE, path: 'agents/support' })
-    return { node, release, team, model, line, spread, [Symbol.asyncDispose]: close }
+    return { ...installation, line, spread }
   } catch (error) {
-    await close()
+    await installation[Symbol.asyncDispose]()
     throw error
   }
 }

@@ -15,7 +15,7 @@ export type Launch = {
 }
 
 const fileOf = (folder: string, name: string) => join(folder, `${name}.pid`)
-export const logFileOf = (folder: string, name: string): string => join(folder, 'logs', `${name}.log`)
+const logFileOf = (folder: string, name: string): string => join(folder, 'logs', `${name}.log`)
 
 /** What /proc/PID/stat says after the program's name: state (Z has ended), …, start time in clock ticks. */
 function statOf(pid: number): { state: string; startedAt: string } | undefined {

@@ -39,7 +39,7 @@ const DIRECTIONS = [
 ] as const
 type Direction = (typeof DIRECTIONS)[number]
 
-export const TABLE = 'inet midflight_policy'
+const TABLE = 'inet midflight_policy'
 
 /** A program for nft that replaces the rules in a pod's own network; an empty table where no policy selects the pod. */
 export function rulesFor(pod: PolicyPod, world: PolicyWorld): string {

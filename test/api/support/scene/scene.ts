@@ -1,8 +1,8 @@
-import { KINDS, type Kind } from '../../../src/api/index.ts'
-import type { KubeObject } from '../../../src/kube/types.ts'
-import { type Cluster, type Manifest, until } from '../harness/index.ts'
-import { type AdoptOptions, adopt, type Conditioned, read, resource, told } from './operator.ts'
-import { ask, type PodRuntime, type PodRuntimesOptions, startPodRuntimes } from './runtimes.ts'
+import { KINDS, type Kind } from '../../../../src/api/index.ts'
+import { type Cluster, type Manifest, until } from '../../harness/index.ts'
+import { type Conditioned, read, resource, told } from '../resource.ts'
+import { ask, type PodRuntime, type PodRuntimesOptions, startPodRuntimes } from '../runtimes/in-process.ts'
+import { type AdoptOptions, adopt } from './adopt.ts'
 
 export type SceneOptions = Partial<PodRuntimesOptions> & {
   readonly namespace: string
@@ -111,44 +111,4 @@ async function eventsOf(cluster: Cluster, { namespace, reason, about }: EventFil
   return items
     .filter((event) => event.reason === reason && (about === undefined || event.regarding.name === about))
     .map(({ note }) => note)
-}
-
-export type WatchedVersion = {
-  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'
-  readonly object: KubeObject & Conditioned
-}
-
-/** Every version of the objects of a kind since a resourceVersion, as a watch shows them. Takes a second. */
-export async function versionsSince(
-  cluster: Cluster,
-  { namespace, kind }: { readonly namespace: string; readonly kind: Kind },
-  resourceVersion: string,
-): Promise<readonly WatchedVersion[]> {
-  const query = `watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=1`
-  const path = `/apis/midflight.dev/v1alpha1/namespaces/${namespace}/${KINDS[kind].plural}?${query}`
-  const lines = await cluster.call<string | object>('GET', path)
-  // A watch of one event is one JSON document.
-  if (typeof lines !== 'string') return [lines as WatchedVersion]
-  return lines
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as WatchedVersion)
-}
-
-/** How many pods hold everything that was declared: tests that count pods wait for it first. */
-export const areComplete = (runtimes: readonly PodRuntime[]): boolean =>
-  runtimes.every(({ runtime }) => runtime.registry.state().complete)
-
-/** A tool file that answers a text. */
-export const toolFile = (text: string): string =>
-  `export default { description: 'answers', execute: () => ${JSON.stringify(text)} }\n`
-
-/** A model that calls tool `weather` when it is asked about it, and else answers the first line of its instructions. */
-export const WEATHER_MODEL = {
-  name: 'default',
-  provider: 'scripted',
-  script: [
-    { match: 'weather', call: { tool: 'weather', arguments: {} } },
-    { match: '.*', reply: '{{instructions}}' },
-  ],
 }

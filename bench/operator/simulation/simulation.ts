@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { request } from 'undici'
-import { MANAGEMENT_PORT } from '../lib/cluster/runtime-pod.ts'
-import { type Child, freePort, type Processes, until } from '../lib/processes.ts'
+import { MANAGEMENT_PORT } from '../../lib/cluster/runtime-pod.ts'
+import { type Child, freePort, type Processes, until } from '../../lib/processes.ts'
 
 const SIMULATOR = join(import.meta.dirname, 'simulator.ts')
 

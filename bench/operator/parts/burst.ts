@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { agentName, changeAgents, createAgents, numbers } from '../lib/cluster/agents.ts'
-import { startOperator } from '../lib/cluster/in-pod.ts'
-import { makeRuntimePod, startRuntime } from '../lib/cluster/runtime-pod.ts'
-import { watchAgents } from '../lib/cluster/watch-agents.ts'
-import { median } from '../lib/numbers.ts'
-import type { Report } from '../lib/report.ts'
-import { openSite, type Part } from './part.ts'
-import { servedRevisions, untilOthersServe } from './served.ts'
-import { describeWrites, isLease, writesOf } from './writes.ts'
+import { agentName, changeAgents, createAgents, numbers } from '../../lib/cluster/agents.ts'
+import { startOperator } from '../../lib/cluster/in-pod.ts'
+import { makeRuntimePod, startRuntime } from '../../lib/cluster/runtime-pod.ts'
+import { watchAgents } from '../../lib/cluster/watch-agents.ts'
+import { median } from '../../lib/numbers.ts'
+import type { Report } from '../../lib/report.ts'
+import { openSite, type Part } from '../part.ts'
+import { servedRevisions, untilOthersServe } from '../served.ts'
+import { describeWrites, isLease, writesOf } from '../writes.ts'
 
 type Round = {
   /** From the first change's request to the last change being served by every pod. */

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from 'undici'
-import { startOperator } from '../lib/cluster/in-pod.ts'
-import { residentMb } from '../lib/machine.ts'
-import { median } from '../lib/numbers.ts'
-import { until } from '../lib/processes.ts'
-import type { Report } from '../lib/report.ts'
-import { openSite, type Part } from './part.ts'
+import { startOperator } from '../../lib/cluster/in-pod.ts'
+import { residentMb } from '../../lib/machine.ts'
+import { median } from '../../lib/numbers.ts'
+import { until } from '../../lib/processes.ts'
+import type { Report } from '../../lib/report.ts'
+import { openSite, type Part } from '../part.ts'
 
 /** The operator with nothing to do, reached as in a pod: what it holds. */
 export const idle: Part = {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createAgents, numbers } from '../lib/cluster/agents.ts'
-import { startOperator } from '../lib/cluster/in-pod.ts'
-import { makeRuntimePod, podName, readState, startRuntime } from '../lib/cluster/runtime-pod.ts'
-import { watchAgents } from '../lib/cluster/watch-agents.ts'
-import { until } from '../lib/processes.ts'
-import type { Report } from '../lib/report.ts'
-import { openSite, type Part } from './part.ts'
-import { describeWrites, isLease, writesOf, writesPerAgent } from './writes.ts'
+import { createAgents, numbers } from '../../lib/cluster/agents.ts'
+import { startOperator } from '../../lib/cluster/in-pod.ts'
+import { makeRuntimePod, podName, readState, startRuntime } from '../../lib/cluster/runtime-pod.ts'
+import { watchAgents } from '../../lib/cluster/watch-agents.ts'
+import { until } from '../../lib/processes.ts'
+import type { Report } from '../../lib/report.ts'
+import { openSite, type Part } from '../part.ts'
+import { describeWrites, isLease, writesOf, writesPerAgent } from '../writes.ts'
 
 /** What one event did to the status of the Agents. */
 type Effect = {

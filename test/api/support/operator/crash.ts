@@ -1,6 +1,6 @@
-import type { ApplyRequest, ApplyResponse } from '../../../src/api/index.ts'
-import type { Management } from '../../../src/runtime/registry/index.ts'
-import { type Cluster, until } from '../harness/index.ts'
+import type { ApplyRequest, ApplyResponse } from '../../../../src/api/index.ts'
+import type { Management } from '../../../../src/runtime/registry/index.ts'
+import { type Cluster, until } from '../../harness/index.ts'
 import { type Fate, type Gateway, PASS, startGateway } from './gateway.ts'
 import { startTestOperator, type TestOperator } from './operator.ts'
 

@@ -1,4 +1,4 @@
-import { type Clock, systemClock, type Timer } from '../../../src/clock.ts'
+import { type Clock, systemClock, type Timer } from '../../../../src/clock.ts'
 
 /** The real clock, which can be set forward; then what falls due is called back. */
 export function createSkippingClock(): Clock & { skip(ms: number): void } {

@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { BOOT_SLOTS, bootPartFile, type DecodedBootSet, decodeBootSet } from '../../../src/api/index.ts'
-import type { Cluster } from '../harness/index.ts'
+import { BOOT_SLOTS, bootPartFile, type DecodedBootSet, decodeBootSet } from '../../../../src/api/index.ts'
+import type { Cluster } from '../../harness/index.ts'
 
 type Stored = { readonly metadata: { readonly name: string; readonly ownerReferences?: readonly { uid: string }[] } }
 type StoredSecret = Stored & { readonly data?: Readonly<Record<string, string>> }

@@ -1,8 +1,9 @@
-import type { PodStatus } from '../../../src/api/index.ts'
-import { type Cluster, until } from '../harness/index.ts'
-import { type FaultyRuntime, startFaultyRuntimes } from './faulty-runtime.ts'
-import { adopt, read, resource, told } from './operator.ts'
-import { ask, type PodRuntime, type PodRuntimesOptions } from './runtimes.ts'
+import type { PodStatus } from '../../../../src/api/index.ts'
+import { type Cluster, until } from '../../harness/index.ts'
+import { read, resource, told } from '../resource.ts'
+import { type FaultyRuntime, startFaultyRuntimes } from '../runtimes/faulty.ts'
+import { ask, type PodRuntime, type PodRuntimesOptions } from '../runtimes/in-process.ts'
+import { adopt } from './adopt.ts'
 
 export type FaultySceneOptions = Omit<PodRuntimesOptions, 'front'> & {
   readonly namespace: string

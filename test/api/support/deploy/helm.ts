@@ -1,12 +1,11 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { parseAllDocuments } from 'yaml'
-import { VERSIONS } from '../../../scripts/setup-cluster/versions.ts'
-import { programPath } from '../harness/binaries.ts'
-import type { Cluster, Manifest } from '../harness/index.ts'
+import { VERSIONS } from '../../../../scripts/setup-cluster/versions.ts'
+import { programPath } from '../../harness/binaries.ts'
+import type { Cluster } from '../../harness/index.ts'
 import { SYSTEM } from './install.ts'
 
-export const CHART = join(import.meta.dirname, '../../../charts/midflight')
+export const CHART = join(import.meta.dirname, '../../../../charts/midflight')
 
 /** Asks Helm about a cluster, as its administrator, with a home of its own. @throws Error with what it wrote to stderr */
 export function helmOf(cluster: Cluster): (args: readonly string[]) => Promise<string> {
@@ -19,12 +18,6 @@ export function template(args: readonly string[] = [], chart = CHART): Promise<s
   const all = ['template', 'midflight', chart, '--namespace', SYSTEM, '--kube-version', VERSIONS.kubernetes, ...args]
   return run(all, { HOME: '/nonexistent', PATH: '/usr/bin:/bin' })
 }
-
-/** Objects of a YAML stream, in their order. */
-export const objectsOf = (yaml: string): Manifest[] =>
-  parseAllDocuments(yaml)
-    .map((document) => document.toJS() as Manifest | null)
-    .filter((object) => object !== null)
 
 function run(args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
   return new Promise((resolve, reject) => {

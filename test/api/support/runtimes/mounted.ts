@@ -1,19 +1,19 @@
 import { randomInt } from 'node:crypto'
 import { mkdir, rename, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Cli, startCli } from '../../../src/cli/cli.fixture.ts'
-import type { KubeObject } from '../../../src/kube/types.ts'
-import type { Cluster } from '../harness/index.ts'
+import { type Cli, startCli } from '../../../../src/cli/cli.fixture.ts'
+import type { KubeObject } from '../../../../src/kube/types.ts'
+import type { Cluster } from '../../harness/index.ts'
 
 /** Where a Secret is mounted, and how late a change of it shows there, in milliseconds. */
-export type Mount = { readonly secret: string; readonly directory: string; readonly lateMs: number }
+type Mount = { readonly secret: string; readonly directory: string; readonly lateMs: number }
 
 /**
  * Keeps a directory as the kubelet keeps the mount of a Secret: all its files change at once, some time after the
  * Secret; while there is no such Secret it stays as it is. Resolves when the Secret is mounted; goes on until the signal
  * aborts.
  */
-export async function mountSecret(
+async function mountSecret(
   cluster: Cluster,
   namespace: string,
   { secret, directory, lateMs }: Mount,

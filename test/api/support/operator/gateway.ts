@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import type { ClusterConfig } from '../../../src/kube/index.ts'
-import type { Cluster } from '../harness/index.ts'
+import type { ClusterConfig } from '../../../../src/kube/index.ts'
+import type { Cluster } from '../../harness/index.ts'
 
 /** A request of the operator, before the API server sees it. */
 export type GatewayRequest = {

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type PodRuntime, type PodRuntimesOptions, startPodRuntimes } from './runtimes.ts'
+import { type PodRuntime, type PodRuntimesOptions, startPodRuntimes } from './in-process.ts'
 
 /** Answers a request in the runtime's stead; `answer` lets the runtime answer after all. */
 export type Fault = (request: IncomingMessage, response: ServerResponse, answer: () => void) => void

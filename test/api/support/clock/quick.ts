@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../../src/clock.ts'
+import { type Clock, systemClock } from '../../../../src/clock.ts'
 
 /** Real time, but for what is measured and waited for, which passes so many times as fast. */
 export type QuickClock = Clock & {

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseAllDocuments, stringify } from 'yaml'
-import type { Manifest } from '../harness/index.ts'
+import type { Manifest } from '../../harness/index.ts'
 
-const FILE = join(import.meta.dirname, '../../../deploy/install.yaml')
+const FILE = join(import.meta.dirname, '../../../../deploy/install.yaml')
 
 /** Where deploy/install.yaml puts the operator. */
 export const SYSTEM = 'midflight-system'
@@ -19,9 +19,14 @@ export const installedEverywhere = (): Promise<string> => installed(['ClusterRol
 
 /** Documents of deploy/install.yaml, as one YAML stream. */
 async function installed(kinds: readonly string[]): Promise<string> {
-  const objects = parseAllDocuments(await readFile(FILE, 'utf8')).map((document) => document.toJS() as Manifest)
-  return objects
+  return objectsOf(await readFile(FILE, 'utf8'))
     .filter(({ kind }) => kinds.includes(kind))
     .map((object) => stringify(object))
     .join('---\n')
 }
+
+/** Objects of a YAML stream, in their order. */
+export const objectsOf = (yaml: string): Manifest[] =>
+  parseAllDocuments(yaml)
+    .map((document) => document.toJS() as Manifest | null)
+    .filter((object) => object !== null)

@@ -1,9 +1,9 @@
 import { randomInt } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { RuntimeState } from '../../../src/api/index.ts'
-import { type Cli, startCli } from '../../../src/cli/cli.fixture.ts'
-import { TOKEN } from './runtimes.ts'
+import type { RuntimeState } from '../../../../src/api/index.ts'
+import { type Cli, startCli } from '../../../../src/cli/cli.fixture.ts'
+import { TOKEN } from './in-process.ts'
 
 /** `midflight runtime` as a process of its own, on an address of its own, which stays through every restart. */
 export type RuntimeProcess = {

@@ -1,13 +1,13 @@
 import { randomInt } from 'node:crypto'
 import type { RequestListener } from 'node:http'
-import type { ApplyRequest } from '../../../src/api/index.ts'
-import { createLog } from '../../../src/log.ts'
-import { createMetrics } from '../../../src/metrics.ts'
-import type { Management } from '../../../src/runtime/registry/index.ts'
-import { createRuntime, type Runtime } from '../../../src/runtime/runtime.ts'
-import { createApp, type Serving, serve, type TlsFiles } from '../../../src/runtime/server/index.ts'
-import { createManagementApp } from '../../../src/runtime/server/management/app.ts'
-import { createInThreadHost } from '../../../src/runtime/tools/index.ts'
+import type { ApplyRequest } from '../../../../src/api/index.ts'
+import { createLog } from '../../../../src/log.ts'
+import { createMetrics } from '../../../../src/metrics.ts'
+import type { Management } from '../../../../src/runtime/registry/index.ts'
+import { createRuntime, type Runtime } from '../../../../src/runtime/runtime.ts'
+import { createApp, type Serving, serve, type TlsFiles } from '../../../../src/runtime/server/index.ts'
+import { createManagementApp } from '../../../../src/runtime/server/management/app.ts'
+import { createInThreadHost } from '../../../../src/runtime/tools/index.ts'
 
 /** A runtime in this process, with its API and its management protocol on an address of its own. */
 export type PodRuntime = {
@@ -37,6 +37,8 @@ export type PodRuntimesOptions = {
   readonly managementPort?: number
   /** The management protocol goes over TLS with this certificate. */
   readonly tls?: TlsFiles
+  /** Which mounts may serve: all, or, as in pods that the operator runs, those that the settings name. */
+  readonly mountsTaken?: 'all' | 'named'
   /** Comes between the protocol and the registry, to make it misbehave. */
   readonly wrap?: (management: Management, index: number) => Management
   /** Comes before the protocol's HTTP, to make that misbehave. */
@@ -47,7 +49,7 @@ export const TOKEN = 'canary-management-token'
 
 /** Runtimes on 127.A.B.2, 127.A.B.3 …, all on one management port, as adopted pods are. */
 export async function startPodRuntimes(options: PodRuntimesOptions): Promise<PodRuntime[]> {
-  const { count, token = TOKEN, tls, wrap, front } = options
+  const { count, token = TOKEN, tls, mountsTaken, wrap, front } = options
   const block = `127.${randomInt(1, 255)}.${randomInt(0, 255)}`
   const { managementPort = randomInt(12_000, 19_000) } = options
   return Promise.all(
@@ -55,6 +57,7 @@ export async function startPodRuntimes(options: PodRuntimesOptions): Promise<Pod
       startOne(`${block}.${index + 2}`, managementPort, {
         token: typeof token === 'string' ? () => token : token,
         tls,
+        mountsTaken,
         wrap: (each) => wrap?.(each, index) ?? each,
         front: (each) => front?.(each, index) ?? each,
       }),
@@ -65,12 +68,13 @@ export async function startPodRuntimes(options: PodRuntimesOptions): Promise<Pod
 type One = {
   readonly token: () => string
   readonly tls: TlsFiles | undefined
+  readonly mountsTaken: 'all' | 'named' | undefined
   readonly wrap: (management: Management) => Management
   readonly front: (protocol: RequestListener) => RequestListener
 }
 
 async function startOne(host: string, managementPort: number, one: One): Promise<PodRuntime> {
-  const { token, tls, wrap, front } = one
+  const { token, tls, mountsTaken, wrap, front } = one
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
   const applies: ApplyRequest[] = []
@@ -79,7 +83,10 @@ async function startOne(host: string, managementPort: number, one: One): Promise
   const launch = async () => {
     const stopping = new AbortController()
     const { signal } = stopping
-    const runtime = createRuntime({ host: createInThreadHost(), metrics: createMetrics({ process: false }) }, signal)
+    const runtime = createRuntime(
+      { host: createInThreadHost(), metrics: createMetrics({ process: false }), mountsTaken },
+      signal,
+    )
     const { registry, runs } = runtime
     const management = wrap({
       state: () => {
@@ -139,3 +146,7 @@ export async function ask(url: string, path: string, message = 'hello'): Promise
   const body = (await response.json()) as { content?: string; detail?: string }
   return body.content ?? body.detail ?? ''
 }
+
+/** How many pods hold everything that was declared: tests that count pods wait for it first. */
+export const areComplete = (runtimes: readonly PodRuntime[]): boolean =>
+  runtimes.every(({ runtime }) => runtime.registry.state().complete)

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AuditEvent } from '../../test/api/harness/cluster/audit-log.ts'
-import { agentName, changeAgents, createAgents } from '../lib/cluster/agents.ts'
-import { startOperator } from '../lib/cluster/in-pod.ts'
-import { makeRuntimePod } from '../lib/cluster/runtime-pod.ts'
-import { watchAgents } from '../lib/cluster/watch-agents.ts'
-import type { Report } from '../lib/report.ts'
-import { openSite, type Part } from './part.ts'
-import { servedRevisions, untilOthersServe } from './served.ts'
-import { startSimulation } from './simulation.ts'
+import type { AuditEvent } from '../../../test/api/harness/cluster/audit-log.ts'
+import { agentName, changeAgents, createAgents } from '../../lib/cluster/agents.ts'
+import { startOperator } from '../../lib/cluster/in-pod.ts'
+import { makeRuntimePod } from '../../lib/cluster/runtime-pod.ts'
+import { watchAgents } from '../../lib/cluster/watch-agents.ts'
+import type { Report } from '../../lib/report.ts'
+import { openSite, type Part } from '../part.ts'
+import { servedRevisions, untilOthersServe } from '../served.ts'
+import { startSimulation } from '../simulation/simulation.ts'
 
 type Kind = { readonly resource: string; readonly lists: number; readonly watchAfterMs: number }
 

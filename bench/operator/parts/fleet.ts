@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createAgents, numbers } from '../lib/cluster/agents.ts'
-import { startOperator } from '../lib/cluster/in-pod.ts'
-import { MANAGEMENT_PORT, makeRuntimePod, podAddress } from '../lib/cluster/runtime-pod.ts'
-import { watchAgents } from '../lib/cluster/watch-agents.ts'
-import { inFlight } from '../lib/in-flight.ts'
-import { peakResidentMb, residentMb } from '../lib/machine.ts'
-import type { Report } from '../lib/report.ts'
-import { openSite, type Part, type Setup } from './part.ts'
-import { type PodWork, type Simulation, startSimulation } from './simulation.ts'
+import { createAgents, numbers } from '../../lib/cluster/agents.ts'
+import { startOperator } from '../../lib/cluster/in-pod.ts'
+import { MANAGEMENT_PORT, makeRuntimePod, podAddress } from '../../lib/cluster/runtime-pod.ts'
+import { watchAgents } from '../../lib/cluster/watch-agents.ts'
+import { inFlight } from '../../lib/in-flight.ts'
+import { peakResidentMb, residentMb } from '../../lib/machine.ts'
+import type { Report } from '../../lib/report.ts'
+import { openSite, type Part, type Setup } from '../part.ts'
+import { type PodWork, type Simulation, startSimulation } from '../simulation/simulation.ts'
 
 type Finding = {
   readonly agents: number

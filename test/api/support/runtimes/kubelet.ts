@@ -1,8 +1,8 @@
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { KubeObject } from '../../../src/kube/types.ts'
-import type { Cluster } from '../harness/index.ts'
-import { type PodRuntime, startPodRuntimes } from './runtimes.ts'
+import type { KubeObject } from '../../../../src/kube/types.ts'
+import type { Cluster } from '../../harness/index.ts'
+import { type PodRuntime, startPodRuntimes } from './in-process.ts'
 
 /** Runs the pods of AgentRuntimes in this process, as a node would: each gets an address, and is Ready when it is complete. */
 export type TestKubelet = {
