@@ -69,7 +69,8 @@ const TOLD: Readonly<Record<Reason, string | undefined>> = {
     'The API server refuses the Secrets that pods start from while no operator runs. Grant the right, or raise the quota.',
   Unauthorized: 'A pod refuses the token. Bring the Secret and the `--management-token-file` of the pod together.',
   ProtocolMismatch: 'Operator and runtime speak no common version of the protocol. Update the older one.',
-  FenceAhead: 'A newer operator wrote to the pod, or etcd was restored from a backup: [below](#one-writer).',
+  FenceAhead:
+    'A newer operator wrote to the pod or to its boot set, or etcd was restored from a backup: [below](#one-writer).',
   Pinned: 'A pin in the pod holds the bundle at another version. It goes on when the pin is taken out.',
   RuntimeUnreachable: 'A pod does not answer. The message says what was tried; `failures[]` names the pods.',
   StaleFence: 'A newer operator writes to the pods: [below](#one-writer).',

@@ -13,6 +13,7 @@ import {
 } from './boot-set.ts'
 
 const STAMP = { sequence: 1, writtenAt: '2026-01-01T00:00:00Z' }
+const CUT = { ...STAMP, fence: 5 }
 const SECRET = 'sk-canary-0a1b2c3d'
 const hashes = fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: 32, maxLength: 32 })
 const names = fc.constantFrom('a', 'b', 'c', 'support')
@@ -109,7 +110,7 @@ describe('a boot set', () => {
     expect(parts.length).toBeGreaterThan(2)
     for (const { length } of parts) expect(length).toBeLessThanOrEqual(BOOT_PART_BYTES)
     expect(decodeBootSet(inSlots(parts)).found?.set).toEqual(large(2_500_000, 1))
-    expect(cutBootSet(new Uint8Array(BOOT_SET_BYTES), STAMP)).toHaveLength(8)
+    expect(cutBootSet(new Uint8Array(BOOT_SET_BYTES), CUT)).toHaveLength(8)
   })
 })
 
@@ -143,6 +144,24 @@ describe('of the parts of several sets', () => {
     )
   })
 
+  test('that of the highest fence is read, however late a former leader’s came, and without a fence it is the lowest', () => {
+    const [present] = encodeBootSet(plain({ fence: 6 }), { ...STAMP, sequence: 2 })
+    const [late] = encodeBootSet(plain({ fence: 5 }), { ...STAMP, sequence: 9 })
+    const [unmarked] = encodeBootSet(plain({ fence: 0 }), { ...STAMP, sequence: 10 })
+    const old = Buffer.from(
+      Buffer.from(unmarked as Uint8Array)
+        .toString('latin1')
+        .replace('"fence":0,', ''),
+      'latin1',
+    )
+    const slots = new Map([old, late, present].map((part, slot) => [slot, part as Uint8Array]))
+    expect(decodeBootSet(slots)).toMatchObject({ found: { slots: [2] }, problems: [], lastSequence: 10, lastFence: 6 })
+    slots.delete(2)
+    expect(decodeBootSet(slots)).toMatchObject({ found: { slots: [1] }, lastFence: 5 })
+    slots.delete(1)
+    expect(decodeBootSet(slots)).toMatchObject({ found: { slots: [0] }, lastFence: 0 })
+  })
+
   test('one with a byte changed in any part is none, and the older one counts', () => {
     fc.assert(
       fc.property(fc.nat(newer.length - 1), fc.nat(100_000), (part, at) => {
@@ -163,7 +182,7 @@ describe('of the parts of several sets', () => {
 })
 
 describe('what is no boot set', () => {
-  const cut = (content: string | Uint8Array) => inSlots(cutBootSet(gzipSync(content), STAMP))
+  const cut = (content: string | Uint8Array) => inSlots(cutBootSet(gzipSync(content), CUT))
   test.each<[string, ReadonlyMap<number, Uint8Array>, string]>([
     ['nothing at all', new Map([[0, Buffer.alloc(0)]]), 'part-0 is no part of a boot set'],
     ['somebody else’s file', new Map([[3, Buffer.from('{"a":1}\nhello')]]), 'part-3 is no part of a boot set'],
@@ -173,7 +192,7 @@ describe('what is no boot set', () => {
       'part-0 has more than 1000000 bytes: it is no part of a boot set',
     ],
     ['half a set', inSlots(encodeBootSet(large(1_200_000, 3), STAMP).slice(0, 1)), 'is not whole: 1 of its 2 parts'],
-    ['what is not packed', inSlots(cutBootSet(Buffer.from('plain'), STAMP)), 'cannot be unpacked'],
+    ['what is not packed', inSlots(cutBootSet(Buffer.from('plain'), CUT)), 'cannot be unpacked'],
     ['what unpacks without end', cut(Buffer.alloc(BOOT_TEXT_BYTES + 1)), 'cannot be unpacked'],
     ['text that is no JSON', cut('{'), 'is not valid at its root'],
     ['a newer version', cut('{"version":2,"what":"else"}'), 'is of version 2, this build reads 1'],

@@ -42,7 +42,7 @@ export const BOOT_TEXT_BYTES = 64 * 1024 * 1024
 /** Name of the file that a slot brings. */
 export const bootPartFile = (slot: number): string => `part-${slot}`
 
-/** Which set a part belongs to. Of several whole sets the one with the highest `sequence` counts. */
+/** Which set a part belongs to. Of several whole sets of one fence the one with the highest `sequence` counts. */
 export type BootStamp = {
   readonly sequence: number
   /** RFC 3339 */
@@ -57,6 +57,8 @@ const header = z.object({
     .min(0)
     .max(BOOT_SLOTS - 1),
   total: z.int().min(1).max(BOOT_SLOTS),
+  /** As in the set, so that what a former leader wrote is told from what the present one did. */
+  fence: z.int().nonnegative().default(0),
   sequence: z.int().nonnegative(),
   writtenAt: z.string().max(64),
 })
@@ -97,7 +99,7 @@ const sorted = <T>(record: Readonly<Record<string, T>>): Record<string, T> =>
   Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)))
 
 /** The parts of a packed set of at most `BOOT_SET_BYTES`, each to be kept in a slot of its own. */
-export function cutBootSet(packed: Uint8Array, stamp: BootStamp): Uint8Array[] {
+export function cutBootSet(packed: Uint8Array, stamp: BootStamp & Pick<BootSet, 'fence'>): Uint8Array[] {
   const total = Math.max(1, Math.ceil(packed.length / PAYLOAD_BYTES))
   const set = hashText(packed)
   return Array.from({ length: total }, (_, index) => {
@@ -109,7 +111,7 @@ export function cutBootSet(packed: Uint8Array, stamp: BootStamp): Uint8Array[] {
 
 /** The parts of a set that is small enough. */
 export const encodeBootSet = (set: Omit<BootSet, 'version'>, stamp: BootStamp): Uint8Array[] =>
-  cutBootSet(gzipSync(bootSetText(set)), stamp)
+  cutBootSet(gzipSync(bootSetText(set)), { ...stamp, fence: set.fence })
 
 /** A whole set, and in which slots its parts were found. */
 export type FoundBootSet = { readonly set: BootSet; readonly stamp: BootStamp; readonly slots: readonly number[] }
@@ -121,18 +123,21 @@ export type DecodedBootSet = {
   readonly problems: readonly string[]
   /** The highest that a part tells; 0 without any. */
   readonly lastSequence: number
+  /** The highest that a part tells; 0 without any. */
+  readonly lastFence: number
 }
 
 type Part = Header & { readonly slot: number; readonly payload: Uint8Array }
 
 /**
- * The newest whole set among the parts of any number of them, by the slots that hold them. One that lacks a part, or
- * whose parts are not what was written, is none.
+ * The newest whole set among the parts of any number of them, by the slots that hold them: that of the highest fence, so
+ * that nothing of a former leader counts beside what the present one wrote, and of those the last. One that lacks a part,
+ * or whose parts are not what was written, is none.
  */
 export function decodeBootSet(slots: ReadonlyMap<number, Uint8Array>): DecodedBootSet {
   const problems: string[] = []
   const sets = new Map<string, Part[]>()
-  let lastSequence = 0
+  let [lastSequence, lastFence] = [0, 0]
   for (const [slot, bytes] of slots) {
     const part = readPart(slot, bytes)
     if (typeof part === 'string') {
@@ -140,17 +145,21 @@ export function decodeBootSet(slots: ReadonlyMap<number, Uint8Array>): DecodedBo
       continue
     }
     lastSequence = Math.max(lastSequence, part.sequence)
-    const key = `${part.sequence}/${part.set}/${part.total}`
+    lastFence = Math.max(lastFence, part.fence)
+    const key = `${part.fence}/${part.sequence}/${part.set}/${part.total}`
     sets.set(key, [...(sets.get(key) ?? []), part])
   }
-  const newestFirst = [...sets.values()].sort(([a], [b]) => (b?.sequence ?? 0) - (a?.sequence ?? 0))
-  for (const parts of newestFirst) {
+  for (const parts of [...sets.values()].sort(newestFirst)) {
     const result = joinParts(parts)
-    if (typeof result !== 'string') return { found: result, problems, lastSequence }
+    if (typeof result !== 'string') return { found: result, problems, lastSequence, lastFence }
     problems.push(result)
   }
-  return { found: undefined, problems, lastSequence }
+  return { found: undefined, problems, lastSequence, lastFence }
 }
+
+/** By parts of each. */
+const newestFirst = ([a]: readonly Part[], [b]: readonly Part[]): number =>
+  a === undefined || b === undefined ? 0 : b.fence - a.fence || b.sequence - a.sequence
 
 /** @returns what is wrong, when it is no part of a set */
 function readPart(slot: number, bytes: Uint8Array): Part | string {

@@ -39,6 +39,7 @@ export const devConfig = z.object({ ...listening, once: flag.default(false) })
 export type DevConfig = z.output<typeof devConfig>
 
 const SECONDS = 'must be a whole number of seconds from 0 to 3600'
+const seconds = z.coerce.number(SECONDS).pipe(z.int(SECONDS).min(0, SECONDS).max(3600, SECONDS))
 
 export const runtimeConfig = z
   .object({
@@ -55,7 +56,9 @@ export const runtimeConfig = z
     managementKey: text.optional(),
     podUid: text.optional(),
     bootSet: text.optional(),
-    drainSeconds: z.coerce.number(SECONDS).pipe(z.int(SECONDS).min(0, SECONDS).max(3600, SECONDS)).default(10),
+    drainSeconds: seconds.default(10),
+    finalScrapeSeconds: seconds.default(0),
+    terminationLog: text.optional(),
     isolation: z
       .enum(['none'], 'is not there yet but for "none": leave it out, or write --isolation none')
       .default('none'),

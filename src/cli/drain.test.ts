@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -67,6 +67,18 @@ async function streaming(url: string, message: string): Promise<{ readonly whole
   return { whole: toEnd() }
 }
 
+/** What a scrape says of `midflight_sessions_interrupted_total`. */
+async function interruptions(health: string): Promise<number> {
+  const text = await (await fetch(`${health}/metrics`)).text()
+  return Number(/^midflight_sessions_interrupted_total (\d+)$/m.exec(text)?.[1])
+}
+
+const isOpen = (url: string) =>
+  fetch(url).then(
+    () => true,
+    () => false,
+  )
+
 const lastEvent = (stream: string) => stream.match(/event: \w+/g)?.at(-1)
 
 describe('a runtime that is told to stop', () => {
@@ -99,7 +111,51 @@ describe('a runtime that is told to stop', () => {
       expect(lastEvent(await whole)).toBe('event: RunCancelled')
       expect(await process.exit).toBe(0)
       expect(process.stderr()).toContain('waiting 1 s for 1 run')
-      expect(process.stderr()).toContain('cancelled 1 run that had not ended in time')
+      expect(process.stderr()).toContain('1 run interrupted after 1 s of drain')
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'ends, when it has interrupted runs, as soon as whoever scrapes has seen it, and leaves word for Kubernetes',
+    async () => {
+      const terminationLog = join(dir, 'termination-log')
+      const ending = ['--drain-seconds', '1', '--final-scrape-seconds', '3600', '--termination-log', terminationLog]
+      const { cli: process, url, health } = await startByHand(...ending)
+      expect(await interruptions(health)).toBe(0)
+      const runs = await Promise.all([streaming(url, 'wait for ever'), streaming(url, 'wait for ever')])
+      process.child.kill('SIGTERM')
+      expect((await Promise.all(runs.map(({ whole }) => whole))).map(lastEvent)).toEqual(
+        Array(2).fill('event: RunCancelled'),
+      )
+      const lastWords = () => readFile(terminationLog, 'utf8').catch(() => '')
+      while (!(await lastWords()).endsWith('\n'));
+      expect(await lastWords()).toBe('2 runs interrupted after 1 s of drain\n')
+      while (await isOpen(url));
+      expect((await fetch(`${health}/readyz`)).status).toBe(503)
+      expect(process.child.exitCode).toBe(null)
+      expect(await interruptions(health)).toBe(2)
+      const from = performance.now()
+      expect(await process.exit).toBe(0)
+      expect(performance.now() - from).toBeLessThan(5_000)
+    },
+    TIMEOUT,
+  )
+
+  test(
+    'does not wait to be scraped when nobody has ever scraped it, nor when it has interrupted nothing',
+    async () => {
+      const ending = ['--drain-seconds', '1', '--final-scrape-seconds', '3600']
+      const unwatched = await startByHand(...ending)
+      const { whole } = await streaming(unwatched.url, 'wait for ever')
+      unwatched.cli.child.kill('SIGTERM')
+      expect(lastEvent(await whole)).toBe('event: RunCancelled')
+      expect(await unwatched.cli.exit).toBe(0)
+
+      const idle = await startByHand(...ending)
+      expect(await interruptions(idle.health)).toBe(0)
+      idle.cli.child.kill('SIGTERM')
+      expect(await idle.cli.exit).toBe(0)
     },
     TIMEOUT,
   )

@@ -14,7 +14,7 @@ export type RuntimeOptions = {
   /** Names of mounted bundles in the order in which a tool name is looked up. */
   readonly mounts?: readonly string[]
   /** Which of them may serve: all, which is the default, or only those that the settings name. */
-  readonly mountsTaken?: 'all' | 'named'
+  readonly mountsTaken?: 'all' | 'named' | undefined
   /** UID of the pod that this process runs in. */
   readonly podUid?: string | undefined
   /** Whether URLs of resources may name loopback without being allowed to. */

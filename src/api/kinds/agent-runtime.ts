@@ -85,17 +85,26 @@ export type ScriptEntry = z.output<typeof scriptEntry>
 
 const PACKAGE = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/
 
+const bundle = z.strictObject({
+  name: dnsLabel().describe('What agents call the bundle, as in bundle/tool'),
+  configMap: z.string().min(1).max(253).describe('ConfigMap that holds the files'),
+})
+
+const IN_ORDER = 'File bundles in the order in which a tool name is looked up'
+
 /** What a runtime pod needs to know: the part of an AgentRuntime that compiles to the item `settings`. */
 export const settingsSpec = z.strictObject({
   models: listByName(model).default([]).describe('Models that agents and teams may name'),
   bundles: listByName(
-    z.strictObject({
-      name: dnsLabel().describe('What agents call the bundle, as in bundle/tool'),
-      configMap: z.string().min(1).max(253).describe('ConfigMap that holds the files'),
+    bundle.extend({
+      pushedOnly: z
+        .literal(true)
+        .optional()
+        .describe('It comes by the push alone: a directory that is mounted under its name holds something else'),
     }),
   )
     .default([])
-    .describe('File bundles in the order in which a tool name is looked up'),
+    .describe(IN_ORDER),
   tools: z
     .strictObject({
       timeoutSeconds: z.int().min(1).max(3600).default(30).describe('Longest call of a tool'),
@@ -157,6 +166,7 @@ const bundleSelector = z.strictObject({
 export type BundleSelector = z.output<typeof bundleSelector>
 
 const runtimeShape = settingsSpec.extend({
+  bundles: listByName(bundle).default([]).describe(IN_ORDER),
   replicas: z.int().min(0).max(MAX_REPLICAS).default(1).describe('How many pods there are'),
   ...managedPods,
   adopt: adopt.optional().describe('Running pods that speak the management protocol, instead of pods of its own'),

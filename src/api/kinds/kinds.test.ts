@@ -105,6 +105,12 @@ describe('a spec is refused with its field', () => {
       'InvalidSpec spec.network.allow[5]',
     ],
     [
+      'a bundle with what only an operator tells its pods',
+      'AgentRuntime',
+      { bundles: [{ name: 'a', configMap: 'b', pushedOnly: true }] },
+      'UnknownField spec.bundles[0].pushedOnly',
+    ],
+    [
       'a selector of nothing',
       'AgentRuntime',
       { bundleSelector: { matchLabels: {} } },

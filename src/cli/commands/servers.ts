@@ -50,6 +50,11 @@ export const addServers: CommandGroup = (program, io, finish) => {
     .option('--pod-uid <uid>', 'UID of the pod that this process runs in, told to the operator')
     .option('--boot-set <dir>', 'begin with what an operator left in this directory, until one brings what is declared')
     .option('--drain-seconds <seconds>', 'how long runs may go on when the runtime is stopped (default 10)')
+    .option(
+      '--final-scrape-seconds <seconds>',
+      'how long, when that interrupted runs, the metrics that tell it may wait to be scraped (default 0)',
+    )
+    .option('--termination-log <file>', 'file that then tells it too: in a pod, /dev/termination-log')
     .option('--isolation <mode>', 'where tool code runs: none (in this process)')
     .addHelpText(
       'after',

@@ -32,7 +32,7 @@ export async function dev(directories: readonly string[], config: DevConfig, io:
       auth: { type: 'none' },
       io,
       stop,
-      drainMs: 0,
+      ending: { drainMs: 0, finalScrapeMs: 0 },
       dynamicApi: 'on',
     })
     io.stdout.write(`\nAPI      ${api.url}\nmetrics  ${health.url}/metrics\n`)

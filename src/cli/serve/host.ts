@@ -1,4 +1,4 @@
-import { type Linked, linkedTo } from '../../clock.ts'
+import { type Linked, linkedTo, systemClock } from '../../clock.ts'
 import type { Session } from '../../dev/index.ts'
 // Not by way of the index: a runtime that an operator drives needs nothing that reads manifests, and starts faster.
 import { formatProblem } from '../../dev/report.ts'
@@ -11,6 +11,7 @@ import {
   createApp,
   createHealthApp,
   createManagementApp,
+  createScrapes,
   drained,
   type Readiness,
   type SecretSource,
@@ -23,6 +24,7 @@ import { createInThreadHost } from '../../runtime/tools/index.ts'
 import { version } from '../files.ts'
 import { hasColor, type Io, plural } from '../io.ts'
 import { logStrayErrors } from '../process-events.ts'
+import { type Ending, tellInterrupted, tellWaiting } from './ending.ts'
 import { type ManagedOptions, startManaged } from './managed.ts'
 
 /** A runtime in this process and the session that keeps it loaded. */
@@ -69,10 +71,9 @@ export function serveManagement({ runtime }: Loaded, options: ManagementOptions)
 export type ServeOptions = {
   readonly auth: Auth
   readonly io: Io
-  /** Ends everything that serves; aborted when the process was asked to stop and has drained. */
+  /** Ends everything that serves; aborted when the process was asked to stop, has drained, and that was seen. */
   readonly stop: Pick<Linked, 'signal' | 'abort'>
-  /** How long runs under way may go on after the process was asked to stop, in milliseconds. */
-  readonly drainMs: number
+  readonly ending: Ending
   /** Whether AgentOS's calls under /runtime are on: always, or as the settings declare. */
   readonly dynamicApi: 'on' | 'declared'
 }
@@ -87,12 +88,13 @@ export type Addresses = { readonly host: string; readonly port: number; readonly
 
 /**
  * Serves the API, and metrics and health beside it. When the process is asked to stop, it is not ready from then on, and
- * the API goes on serving until no client is left or the drain is over; then everything else ends.
+ * the API goes on serving until no client is left or the drain is over; then everything else ends, when runs were
+ * interrupted as soon as their count was scraped.
  */
 export async function serveBoth(
   loaded: Loaded,
   { host, port, metricsPort }: Addresses,
-  { auth, io, stop, drainMs, dynamicApi }: ServeOptions,
+  { auth, io, stop, ending, dynamicApi }: ServeOptions,
 ): Promise<{ api: Serving; health: Serving }> {
   const { runtime, metrics } = loaded
   const { registry, runs } = runtime
@@ -111,17 +113,18 @@ export async function serveBoth(
   })
   const asked = io.signal
   const drain = linkedTo(signal)
-  const leave = { signal: asked, graceMs: Math.min(GRACE_MS, drainMs) }
+  const leave = { signal: asked, graceMs: Math.min(GRACE_MS, ending.drainMs) }
   const api = await serve({ app, host, port, signal: drain.signal, portFlag: '--port', drainMs: GOODBYE_MS, leave })
-  asked.addEventListener('abort', () => tellWaiting(runs.inFlight(), drainMs, io), { once: true })
-  void drained({ signal: asked, drainMs, runs, quiet: api.quiet }).then((outcome) => {
-    if (outcome.type === 'cut') tellCut(outcome.runs, metrics, io)
+  asked.addEventListener('abort', () => tellWaiting(runs.inFlight(), ending, io), { once: true })
+  const scrapes = createScrapes(systemClock)
+  const told = drained({ signal: asked, drainMs: ending.drainMs, runs, quiet: api.quiet }).then((outcome) => {
     drain.abort(new Error('the drain is over'))
+    return tellInterrupted(outcome, ending, { io, metrics, scrapes, signal })
   })
-  void api.closed.then(() => stop.abort(new Error('the runtime has drained')))
+  void Promise.all([told, api.closed]).then(() => stop.abort(new Error('the runtime has drained')))
   const text = { contentType: metrics.contentType, text: runtime.metricsText }
   const ready = () => readinessOf(loaded, asked)
-  const healthApp = createHealthApp({ metrics: text, ready, settled: registry.whole })
+  const healthApp = createHealthApp({ metrics: text, ready, settled: registry.whole, scrapes })
   const health = await serve({ app: healthApp, host, port: metricsPort, signal, portFlag: '--metrics-port' })
   return { api, health }
 }
@@ -135,17 +138,6 @@ function readinessOf({ runtime, session }: Loaded, asked: AbortSignal): Readines
 
 const NOT_COMPLETE =
   'not everything that was declared is here yet: a whole sync by the operator, or a boot set, brings it'
-
-function tellWaiting(runs: number, drainMs: number, io: Io): void {
-  if (runs === 0 || drainMs === 0) return
-  io.stderr.write(`waiting ${drainMs / 1000} s for ${plural(runs, 'run')}; Ctrl-C again stops at once\n`)
-}
-
-function tellCut(runs: number, metrics: Metrics, io: Io): void {
-  if (runs === 0) return
-  metrics.sessionsInterrupted(runs)
-  io.stderr.write(`cancelled ${plural(runs, 'run')} that had not ended in time\n`)
-}
 
 /** What is served, and what is not and why. */
 export function printLoaded({ runtime, session }: Loaded, io: Io): void {

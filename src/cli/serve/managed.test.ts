@@ -1,13 +1,16 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { lutimes, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import {
+  type BundlePush,
   bootPartFile,
+  bundleOf,
   type Definition,
   definitionRevision,
   encodeBootSet,
   itemIdOf,
+  pushOf,
   settingsSpec,
 } from '../../api/index.ts'
 import { createAtomicWriter } from '../../runtime/files/atomic-writer.fixture.ts'
@@ -34,6 +37,14 @@ const naming = (...names: readonly string[]): Definition => ({
   name: 'main',
   spec: settingsSpec.parse({ bundles: names.map((name) => ({ name, configMap: `${name}-files` })) }),
 })
+/** As an operator names ConfigMaps that a label selects. */
+const selecting = (...names: readonly string[]): Definition => ({
+  kind: 'Settings',
+  name: 'main',
+  spec: settingsSpec.parse({ bundles: names.map((name) => ({ name, configMap: name, pushedOnly: true })) }),
+})
+const promptIn = (bundle: string, prompt: string) =>
+  bundleOf(bundle, new Map([['greeting.prompt.md', Buffer.from(prompt)]]))
 const itemsOf = (definition: Definition) => ({
   [itemIdOf(definition.kind, definition.name)]: {
     owner: 'operator' as const,
@@ -43,9 +54,15 @@ const itemsOf = (definition: Definition) => ({
 })
 const CALLER = { claim: 'team/main/uid', fence: 7 }
 
-async function writeBootSet(definition: Definition): Promise<void> {
-  const content = { items: itemsOf(definition), bundles: {}, secrets: {}, pins: {} }
-  const stamp = { sequence: 1, writtenAt: '2026-01-01T00:00:00Z' }
+async function writeBootSet(
+  definition: Definition,
+  {
+    bundles = {},
+    writtenAt = '2026-01-01T00:00:00Z',
+  }: { bundles?: Record<string, BundlePush>; writtenAt?: string } = {},
+): Promise<void> {
+  const content = { items: itemsOf(definition), bundles, secrets: {}, pins: {} }
+  const stamp = { sequence: 1, writtenAt }
   const parts = encodeBootSet({ runtime: 'team/main', ...CALLER, ...content }, stamp)
   await Promise.all(parts.map((part, slot) => writeFile(join(root, 'boot', bootPartFile(slot)), part)))
 }
@@ -101,6 +118,26 @@ describe('the mounts of a pod', () => {
     expect(served(pod)).toEqual({ b1: ['one'], b2: ['two'] })
     await declare(pod, naming('b2'))
     expect(served(pod)).toEqual({ b2: ['two'] })
+  })
+
+  test('serve in a process that starts again only what they have been given since the boot set was written', async () => {
+    const bundles = Object.fromEntries(['b1', 'b2'].map((name) => [name, pushOf(promptIn(name, 'pushed over'))]))
+    const [aMinuteAgo, anHourAgo] = [Date.now() - 60_000, Date.now() / 1000 - 3600]
+    await writeBootSet(naming('b1', 'b2'), { bundles, writtenAt: new Date(aMinuteAgo).toISOString() })
+    await lutimes(join(root, 'b1', '..data'), anHourAgo, anHourAgo)
+    await mount('b2', 'two, while no operator ran')
+    const pod = await start(join(root, 'boot'))
+    expect(served(pod)).toEqual({ b1: ['pushed over'], b2: ['two, while no operator ran'] })
+    await mount('b1', 'one again')
+    await until(() => served(pod).b1?.[0] === 'one again', pod)
+  })
+
+  test('of a bundle that comes by the push alone serve nothing', async () => {
+    await writeBootSet(selecting('b1'), { bundles: { b1: pushOf(promptIn('b1', 'selected')) } })
+    const pod = await start(join(root, 'boot'))
+    expect(served(pod)).toEqual({ b1: ['selected'] })
+    await declare(pod, naming('b1'))
+    expect(served(pod)).toEqual({ b1: ['one'] })
   })
 
   test('serve nothing before there are settings', async () => {

@@ -16,16 +16,20 @@ export type ManagedOptions = {
 
 /**
  * A runtime whose items come from an operator: here it begins with its boot set, and then its mounted directories are
- * followed until the signal aborts. Resolves when what each of them shows was offered: what is news there comes after
- * the boot set, and what is refused leaves that serving. With a boot set a mount serves only while the settings name it.
+ * followed until the signal aborts. Resolves when what each of them shows was offered: what came there since the
+ * boot set was written comes after it, and what is refused leaves that serving. With a boot set a mount serves only while
+ * the settings name it.
  */
 export async function startManaged(
   registry: Registry,
   { bundles, bootSet, tell }: ManagedOptions,
   signal: AbortSignal,
 ): Promise<Session> {
-  if (bootSet !== undefined)
-    for (const line of describeBoot(await bootFrom(bootSet, registry), bootSet, systemClock.now())) tell(line)
+  if (bootSet !== undefined) {
+    const now = systemClock.now()
+    const boot = await bootFrom(bootSet, registry, { mounts: bundles, now })
+    for (const line of describeBoot(boot, bootSet, now)) tell(line)
+  }
   const mounts = createMounts(registry, { offering: () => undefined, settled: () => undefined }, signal)
   await mounts.follow(new Map(bundles.map(({ name, directory }) => [name, directory])))
   const { promise, resolve } = Promise.withResolvers<void>()

@@ -38,7 +38,11 @@ export async function runtime(config: RuntimeConfig, io: Io): Promise<number> {
       auth,
       io,
       stop,
-      drainMs: config.drainSeconds * 1000,
+      ending: {
+        drainMs: config.drainSeconds * 1000,
+        finalScrapeMs: config.finalScrapeSeconds * 1000,
+        terminationLog: config.terminationLog,
+      },
       dynamicApi: 'declared',
     })
     io.stdout.write(`API      ${api.url}\nmetrics  ${health.url}/metrics\n`)

@@ -1,9 +1,9 @@
 import { gzipSync } from 'node:zlib'
 import { decodeBootSet } from '../../api/index.ts'
 import { ApiError, type ObjectName } from '../../kube/index.ts'
-import type { BootOwner, BootSecrets, Slot } from './secrets.ts'
+import type { BootOwner, BootSecrets, Slot, SlotVersion, SlotWrite } from './secrets.ts'
 
-/** The Secrets of one AgentRuntime in memory, and every step that was taken with them. */
+/** The Secrets of one AgentRuntime as an API server keeps them, and every step that was taken with them. */
 export class FakeBootSecrets implements BootSecrets {
   readonly slots = new Map<number, Slot>()
   /** `write 0`, `remove 1` … */
@@ -20,7 +20,7 @@ export class FakeBootSecrets implements BootSecrets {
     return decodeBootSet(new Map([...this.slots].map(([slot, { bytes }]) => [slot, bytes]))).found
   }
 
-  stands = ({ name }: ObjectName, resourceVersion: string): boolean =>
+  stands = ({ name }: ObjectName, resourceVersion: string | undefined): boolean =>
     this.slots.get(Number(name.at(-1)))?.resourceVersion === resourceVersion
 
   read = async (): Promise<ReadonlyMap<number, Slot>> => {
@@ -29,17 +29,21 @@ export class FakeBootSecrets implements BootSecrets {
     return new Map(this.slots)
   }
 
-  write = async (_owner: BootOwner, slot: number, bytes: Uint8Array): Promise<string> => {
+  write = async (_owner: BootOwner, { slot, bytes, over }: SlotWrite): Promise<SlotVersion> => {
     await this.#reach()
+    if (!isSame(this.slots.get(slot), over)) throw conflict()
     this.steps.push(`write ${slot}`)
     this.#version += 1
-    const resourceVersion = `${this.#version}`
-    this.slots.set(slot, { bytes, resourceVersion })
-    return resourceVersion
+    const version = { uid: over?.uid ?? `uid-${this.#version}`, resourceVersion: `${this.#version}` }
+    this.slots.set(slot, { bytes, ...version })
+    return version
   }
 
-  remove = async (_runtime: ObjectName, slot: number): Promise<void> => {
+  remove = async (_runtime: ObjectName, { slot, over }: { slot: number; over: SlotVersion }): Promise<void> => {
     await this.#reach()
+    const there = this.slots.get(slot)
+    if (there === undefined) return
+    if (!isSame(there, over)) throw conflict()
     this.steps.push(`remove ${slot}`)
     this.slots.delete(slot)
   }
@@ -49,6 +53,11 @@ export class FakeBootSecrets implements BootSecrets {
     if (this.refusal) throw this.refusal
   }
 }
+
+const isSame = (there: SlotVersion | undefined, known: SlotVersion | undefined): boolean =>
+  there?.uid === known?.uid && there?.resourceVersion === known?.resourceVersion
+
+const conflict = (): ApiError => new ApiError({ code: 409, reason: 'Conflict', message: 'it has been modified' })
 
 export const forbidden = (message: string): ApiError => new ApiError({ code: 403, reason: 'Forbidden', message })
 

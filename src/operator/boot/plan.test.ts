@@ -9,7 +9,20 @@ describe('a new set', () => {
     ['begins at the first slot', 2, { whole: [], others: [] }, { write: [0, 1], remove: [] }],
     ['leaves the present one alone', 2, { whole: [0, 1], others: [] }, { write: [2, 3], remove: [0, 1] }],
     ['goes back to the first slots', 2, { whole: [2, 3], others: [] }, { write: [0, 1], remove: [2, 3] }],
-    ['overwrites what is no whole set', 2, { whole: [0], others: [1, 7] }, { write: [1, 2], remove: [0, 7] }],
+    ['goes first where nothing is', 2, { whole: [0], others: [1, 7] }, { write: [2, 3], remove: [0, 1, 7] }],
+    ['leaves out what cannot be had', 2, { whole: [0], others: [], taken: [1, 3] }, { write: [2, 4], remove: [0] }],
+    [
+      'is short where nothing is left',
+      8,
+      { whole: [1], others: [], taken: [0] },
+      { write: [2, 3, 4, 5, 6, 7, 1], remove: [] },
+    ],
+    [
+      'overwrites what is no whole set where there is no other room',
+      6,
+      { whole: [0], others: [1, 7] },
+      { write: [2, 3, 4, 5, 6, 1], remove: [0, 7] },
+    ],
     [
       'takes slots of the present one last where both do not fit',
       5,
@@ -23,11 +36,11 @@ describe('a new set', () => {
 
 /** A small set in so many parts, which `cutBootSet` would only make of a large one. */
 const partsOf = (total: number, sequence: number): Uint8Array[] => {
-  const set = { runtime: 't/r', claim: 't/r/u', fence: sequence, items: {}, bundles: {}, secrets: {}, pins: {} }
+  const set = { runtime: 't/r', claim: `t/r/${sequence}`, fence: 1, items: {}, bundles: {}, secrets: {}, pins: {} }
   const packed = gzipSync(bootSetText(set))
   const size = Math.ceil(packed.length / total)
   return Array.from({ length: total }, (_, index) => {
-    const header = { set: hashText(packed), index, total, sequence, writtenAt: '' }
+    const header = { set: hashText(packed), index, total, fence: 1, sequence, writtenAt: '' }
     return Buffer.concat([
       Buffer.from(`${JSON.stringify(header)}\n`),
       packed.subarray(index * size, (index + 1) * size),

@@ -6,6 +6,7 @@ import { agent, push, request, settings } from '../../runtime/registry/registry.
 import { FakeBootSecrets, forbidden, packNow } from './boot.fixture.ts'
 import type { BootContents } from './contents.ts'
 import { BootRecord, WRITE_PAUSE_MS } from './record.ts'
+import type { Slot } from './secrets.ts'
 
 const OWNER = { namespace: 'team', name: 'main', uid: 'uid' }
 const CANARY = 'canary-key'
@@ -76,7 +77,7 @@ describe('the record of an AgentRuntime', () => {
     const gate = Promise.withResolvers<void>()
     secrets.gate = () => gate.promise
     const [part] = encodeBootSet({ runtime: 'team/main', fence: 1, ...contents('one') }, { sequence: 3, writtenAt: '' })
-    secrets.slots.set(0, { bytes: part as Uint8Array, resourceVersion: '1' })
+    secrets.slots.set(0, { bytes: part as Uint8Array, uid: 'a', resourceVersion: '1' })
     const record = await open()
     expect([record.seeds, changes]).toEqual([undefined, 0])
     gate.resolve()
@@ -90,13 +91,13 @@ describe('the record of an AgentRuntime', () => {
     expect((await open()).seeds?.items.size).toBe(0)
     const other = { ...contents('one'), claim: 'team/main/older' }
     const [part] = encodeBootSet({ runtime: 'team/main', fence: 1, ...other }, { sequence: 3, writtenAt: '' })
-    secrets.slots.set(0, { bytes: part as Uint8Array, resourceVersion: '1' })
+    secrets.slots.set(0, { bytes: part as Uint8Array, uid: 'a', resourceVersion: '1' })
     const record = await open()
     expect(record.seeds?.items.size).toBe(0)
     record.keep(() => contents('two'))
     await pass(3_000)
     expect(secrets.found?.stamp.sequence).toBe(4)
-    expect(secrets.steps).toEqual(['write 0'])
+    expect(secrets.steps).toEqual(['write 1', 'remove 0'])
   })
 
   test('is asked for again when it cannot be read', async () => {
@@ -163,7 +164,7 @@ describe('what is to be kept', () => {
     expect(secrets.steps).toEqual(['write 0'])
   })
 
-  test('is written again when somebody took a slot of it away, and when a later operator signed it', async () => {
+  test('is written again when somebody took a slot of it away', async () => {
     const record = await open()
     record.keep(() => contents('one'))
     await pass(1_000)
@@ -171,12 +172,35 @@ describe('what is to be kept', () => {
     record.keep(() => contents('one'))
     await pass(WRITE_PAUSE_MS)
     expect(roleIn(secrets.found?.set)).toBe('one')
-    stop.abort()
-    stop = new AbortController()
-    const earlier = await open(4)
-    earlier.keep(() => contents('one'))
-    await pass(1_000)
-    expect(secrets.found?.set.fence).toBe(4)
+  })
+
+  test('is written once a former operator has brought something else late beside what is left as it was', async () => {
+    const set = (role: string, sequence: number): Slot => {
+      const all = { runtime: 'team/main', fence: 4, ...contents(role) }
+      const [bytes] = encodeBootSet(all, { sequence, writtenAt: '' }) as [Uint8Array]
+      return { bytes, uid: role, resourceVersion: `${sequence}` }
+    }
+    secrets.slots.set(0, set('one', 3))
+    const record = await open()
+    record.keep(() => contents('one'))
+    await pass(WRITE_PAUSE_MS)
+    secrets.slots.set(1, set('late', 4))
+    record.keep(() => contents('one'))
+    await pass(2 * WRITE_PAUSE_MS)
+    expect([roleIn(secrets.found?.set), secrets.found?.set.fence]).toEqual(['one', 5])
+    expect(secrets.steps).toEqual(['write 2', 'remove 0', 'remove 1'])
+  })
+
+  test('is written beside what a former operator brought late, which then is taken away', async () => {
+    const record = await open()
+    const late = { runtime: 'team/main', fence: 4, ...contents('late') }
+    const [part] = encodeBootSet(late, { sequence: 9, writtenAt: '' })
+    secrets.slots.set(0, { bytes: part as Uint8Array, uid: 'a', resourceVersion: 'late' })
+    record.keep(() => contents('one'))
+    await pass(3_000)
+    expect(secrets.steps).toEqual(['write 1', 'remove 0'])
+    expect(roleIn(secrets.found?.set)).toBe('one')
+    expect([record.problem, lines]).toEqual([undefined, []])
   })
 
   test('is written when the operator stops, though the pause is not over', async () => {
@@ -207,6 +231,46 @@ describe('what is to be kept', () => {
 })
 
 describe('what cannot be kept', () => {
+  test('because a later operator keeps it is a problem, is looked at ever more rarely, and is kept once that is gone', async () => {
+    const later = await open(6)
+    later.keep(() => contents('one'))
+    await pass(3_000)
+    const record = await open(5)
+    record.keep(() => contents('two'))
+    await pass(1_000)
+    expect(record.problem).toMatchObject({ reason: 'FenceAhead' })
+    expect(record.problem?.message).toMatch(/a higher fence than 5 .*delete the Secrets midflight-main-boot-0 to -7/)
+    const { reads } = secrets
+    for (let change = 0; change < 24; change += 1) {
+      record.keep(() => contents(`${change}`))
+      await pass(2_500, 2_500)
+    }
+    expect(secrets.reads - reads).toBeLessThan(6)
+    expect(lines).toHaveLength(1)
+    expect(secrets.steps).toEqual(['write 0'])
+    secrets.slots.clear()
+    await pass(120_000, 2_500)
+    expect([record.problem, roleIn(secrets.found?.set)]).toEqual([undefined, '23'])
+  })
+
+  test('because somebody else writes again and again is no problem, and is tried ever more rarely', async () => {
+    const record = await open()
+    let requests = 0
+    secrets.gate = () => {
+      requests += 1
+      for (const slot of [0, 1, 2, 3, 4, 5, 6, 7])
+        secrets.slots.set(slot, { bytes: Buffer.from('x'), uid: 'a', resourceVersion: `other ${requests}` })
+    }
+    record.keep(() => contents('one'))
+    await pass(120_000, 2_500)
+    expect(requests).toBeGreaterThan(4)
+    expect(requests).toBeLessThan(40)
+    expect([record.problem, secrets.steps]).toEqual([undefined, []])
+    secrets.gate = () => undefined
+    await pass(120_000, 2_500)
+    expect(roleIn(secrets.found?.set)).toBe('one')
+  })
+
   test('leaves out first what pods have from their mounts', async () => {
     const record = await open()
     const bundles = { a: LARGE, b: LARGE, c: LARGE }

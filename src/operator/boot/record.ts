@@ -17,8 +17,8 @@ export type BootRecordDeps = {
   readonly pack?: BootSlotsOptions['pack']
   /** Runs a task when not too many others do: each holds a set in memory. */
   readonly inTurn: <T>(task: () => Promise<T>) => Promise<T>
-  /** Whether a Secret is still as it was at that version, as far as anybody knows. */
-  readonly stands: (secret: ObjectName, resourceVersion: string) => boolean
+  /** Whether a Secret is still as it was at that version, or still not there, as far as anybody knows. */
+  readonly stands: (secret: ObjectName, resourceVersion: string | undefined) => boolean
 }
 
 export type BootRecordOptions = BootRecordDeps & {
@@ -139,9 +139,9 @@ export class BootRecord {
   }
 
   async #readOnce(): Promise<Seeds> {
-    const { secrets, runtime, log, owner } = this.#options
+    const { runtime, log, owner } = this.#options
     const { namespace, name, uid } = owner() ?? { ...runtime, uid: '' }
-    const { set, problems } = this.#slots.take(await secrets.read(runtime, this.#signal), `${namespace}/${name}/${uid}`)
+    const { set, problems } = await this.#slots.read(runtime, `${namespace}/${name}/${uid}`, this.#signal)
     for (const problem of problems) log.warn(problem, { runtime: keyOfName(runtime) })
     return set === undefined ? NO_SEEDS : seedsOf(set)
   }
@@ -201,18 +201,14 @@ export class BootRecord {
     const { clock, random = Math.random } = this.#options
     const isKnown = error instanceof ProblemError && error.problem.message === this.#problem?.message
     if (!isKnown) this.#warn('written', error)
-    if (error instanceof ProblemError) {
+    const problem = problemOf(error)
+    if (problem) this.#setProblem(problem)
+    if (problem?.reason === 'BootSetTooLarge') {
       this.#notBefore = clock.monotonic() + WRITE_PAUSE_MS
-      this.#setProblem(error.problem)
       return false
     }
     this.#notBefore = clock.monotonic() + exponentialBackoff({ ...WRITE_BACKOFF, random })(this.#failures)
     this.#failures += 1
-    if (isApiError(error) && error.code >= 400 && error.code < 500 && error.code !== 429)
-      this.#setProblem({
-        reason: 'BootSetNotWritten',
-        message: `the API server refuses a Secret of the boot set (${describe(error)}): pods that start while no operator runs get an older one; grant the right, or raise the quota`,
-      })
     return true
   }
 
@@ -226,6 +222,16 @@ export class BootRecord {
     if (this.#signal.aborted && what === 'read') return
     const { log, runtime } = this.#options
     log.warn(`a boot set could not be ${what}`, { runtime: keyOfName(runtime), problem: describe(error) })
+  }
+}
+
+/** What is to be told. Who was too late, or too early, says nothing. */
+function problemOf(error: unknown): Problem | undefined {
+  if (error instanceof ProblemError) return error.problem
+  if (!isApiError(error) || error.code < 400 || error.code >= 500 || [409, 429].includes(error.code)) return undefined
+  return {
+    reason: 'BootSetNotWritten',
+    message: `the API server refuses a Secret of the boot set (${describe(error)}): pods that start while no operator runs get an older one; grant the right, or raise the quota`,
   }
 }
 

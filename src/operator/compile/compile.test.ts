@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { API_VERSION, type Kind } from '../../api/index.ts'
 import type { KubeObject } from '../../kube/types.ts'
-import { compile, unplaced } from './compile.ts'
+import { combine, compile, compileObject, unplaced } from './compile.ts'
 
 const object = (kind: Kind | 'ConfigMap', name: string, spec: object): KubeObject => ({
   apiVersion: API_VERSION,
@@ -121,6 +121,19 @@ describe('compile', () => {
       'spec.members: is required',
       'spec.tools: must be a list, not text',
     ])
+  })
+
+  test('names what labels select after the bundles that are declared, as what comes by the push alone', () => {
+    const entries = [RUNTIME].flatMap((each) => compileObject(each) ?? [])
+    const { items } = combine(entries, 'default', ['new', 'support-files', 'files'])
+    expect(items.get('settings')?.definition).toMatchObject({
+      spec: {
+        bundles: [
+          { name: 'files', configMap: 'support-files' },
+          { name: 'new', configMap: 'new', pushedOnly: true },
+        ],
+      },
+    })
   })
 
   test('gives the same items whatever the order of the objects', () => {

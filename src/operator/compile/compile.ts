@@ -90,13 +90,18 @@ function problemsOf(entry: Entry, cycles: ReadonlyMap<ItemId, Problem>): readonl
   return cycle === undefined ? [] : [cycle]
 }
 
-/** The settings with the selected ConfigMaps after the bundles that they name. */
+/**
+ * The settings with the selected ConfigMaps after the bundles that they name. Pods have no mount of those: one under such
+ * a name is left over from `bundles`, of another ConfigMap, or of this one from when it might still hold tools.
+ */
 function withSelected(item: CompiledItem, selected: readonly string[]): CompiledItem {
   const { definition, ref } = item
   if (definition.kind !== 'Settings' || selected.length === 0) return item
   const { bundles } = definition.spec
   const taken = new Set(bundles.flatMap(({ name, configMap }) => [name, configMap]))
-  const more = selected.filter((name) => !taken.has(name)).map((name) => ({ name, configMap: name }))
+  const more = selected
+    .filter((name) => !taken.has(name))
+    .map((name) => ({ name, configMap: name, pushedOnly: true as const }))
   const spec = { ...definition.spec, bundles: [...bundles, ...more].slice(0, MAX_LIST) }
   return itemOf(ref, { ...definition, spec })
 }

@@ -505,6 +505,8 @@ test('a Secret stands as long as the watch shows nothing else of it, wanted or n
   const version = cluster.objects.get('Secret/team/boot')?.metadata.resourceVersion ?? ''
   const stands = (of = version) => dependents.secretStands('team', 'boot', of)
   const later = String(Number(version) + 1)
+  const isAbsent = () => dependents.secretStands('team', 'boot', undefined)
+  expect(isAbsent()).toBe(false)
   // What the watch has not come to yet may well be there.
   expect([stands(), stands(later)]).toEqual([true, true])
   cluster.put('Secret', 'boot', {})
@@ -512,7 +514,7 @@ test('a Secret stands as long as the watch shows nothing else of it, wanted or n
   expect([stands(), stands(later)]).toEqual([false, true])
   cluster.remove('Secret', 'boot')
   await quiet()
-  expect(stands(later)).toBe(false)
+  expect([stands(later), isAbsent()]).toEqual([false, true])
   expect(dependents.secretStands('elsewhere', 'boot', version)).toBe(true)
   expect(cluster.gets).toEqual([])
   end()

@@ -37,8 +37,8 @@ export interface Dependents {
   configMap(namespace: string, name: string): ConfigMapView
   /** `loading` also for what nobody wants. */
   secret(namespace: string, name: string): SecretView
-  /** Whether a Secret, wanted or not, is still as it was at that version, as far as anybody knows. */
-  secretStands(namespace: string, name: string, resourceVersion: string): boolean
+  /** Whether a Secret, wanted or not, is still as it was at that version, or still not there, as far as anybody knows. */
+  secretStands(namespace: string, name: string, resourceVersion: string | undefined): boolean
   /** Names of the ConfigMaps with these labels, oldest first. Empty until the namespace has been listed. */
   labelled(namespace: string, matchLabels: Readonly<Record<string, string>>): string[]
   /** Whether all names of a namespace are known: before, nothing must be concluded from `labelled`. */

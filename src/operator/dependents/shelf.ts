@@ -104,8 +104,9 @@ export class Shelf {
     return presence.sinceMs === undefined ? { type: 'missing' } : { type: 'missing', sinceMs: presence.sinceMs }
   }
 
-  /** Whether an object is still as it was at that version, as far as the watch has shown. */
-  stands(name: string, resourceVersion: string): boolean {
+  /** Whether an object is still as it was at that version, or still not there, as far as the watch has shown. */
+  stands(name: string, resourceVersion: string | undefined): boolean {
+    if (resourceVersion === undefined) return this.#shown(name) === undefined
     if (!hasReached(this.#store.resourceVersion, resourceVersion)) return true
     return this.#shown(name)?.metadata.resourceVersion === resourceVersion
   }

@@ -94,9 +94,15 @@ describe('a pod', () => {
   })
 
   test('is let end for as long as runs may go on', () => {
-    expect(pods().spec.terminationGracePeriodSeconds).toBe(315)
-    expect(pods({ drainSeconds: 0 }).spec.terminationGracePeriodSeconds).toBe(15)
+    expect(pods().spec.terminationGracePeriodSeconds).toBe(350)
+    expect(pods({ drainSeconds: 0 }).spec.terminationGracePeriodSeconds).toBe(50)
     expect(container().lifecycle).toEqual({ preStop: { sleep: { seconds: 5 } } })
+  })
+
+  test('has time within that for its metrics to be scraped once more, and a place for its last words', () => {
+    const { env, terminationMessagePath } = container()
+    expect(env).toContainEqual({ name: 'MIDFLIGHT_FINAL_SCRAPE_SECONDS', value: '35' })
+    expect(env).toContainEqual({ name: 'MIDFLIGHT_TERMINATION_LOG', value: terminationMessagePath })
   })
 
   test('keeps to what a restricted namespace asks for', () => {
@@ -159,6 +165,7 @@ describe('a pod', () => {
     expect(hostsOf({ type: 'key' })).toEqual([])
   })
 
+  const OWN = ['POD_UID', 'FINAL_SCRAPE_SECONDS', 'TERMINATION_LOG'].map((name) => ({ name: `MIDFLIGHT_${name}` }))
   const FROM_SECRET = { name: 'A', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } }
   test.each<[string, object, object]>([
     ['image', {}, { image: 'midflight:1', imagePullPolicy: 'IfNotPresent' }],
@@ -167,8 +174,8 @@ describe('a pod', () => {
     ['image', { image: 'mine:2', imagePullPolicy: 'Always' }, { image: 'mine:2', imagePullPolicy: 'Always' }],
     ['resources', { resources: { limits: { cpu: 1 } } }, { resources: { limits: { cpu: 1 } } }],
     ['resources', { resources: { requests: { cpu: '5m' } } }, { resources: { requests: { cpu: '5m' } } }],
-    ['env', { env: [{ name: 'A', value: 'b' }] }, { env: [{ name: 'MIDFLIGHT_POD_UID' }, { name: 'A', value: 'b' }] }],
-    ['env', { env: [FROM_SECRET] }, { env: [{ name: 'MIDFLIGHT_POD_UID' }, FROM_SECRET] }],
+    ['env', { env: [{ name: 'A', value: 'b' }] }, { env: [...OWN, { name: 'A', value: 'b' }] }],
+    ['env', { env: [FROM_SECRET] }, { env: [...OWN, FROM_SECRET] }],
   ])('has in its container the %s of %j', (...[, spec, expected]) => {
     const { image, imagePullPolicy, resources, env } = container(spec)
     expect({ image, imagePullPolicy, resources, env }).toMatchObject(expected)

@@ -38,7 +38,8 @@ type KeptTemplate = z.output<typeof keptTemplate>
  * The template of a Deployment's pods: the one that was applied, word for word, as long as it was made from the same,
  * else a new one. So pods are rolled by what is declared, and by no other version of the operator. Bundles that come or
  * go leave it as it is; one that is mounted from another ConfigMap than it is declared with does not: to a pod that
- * starts, or that no operator calls any more, the files of the former one would be news, and serve.
+ * starts the files of the former one would be news, and to any pod each edit of them, and serve. (What a label selects
+ * has no mount, and one that is left over under its name does not serve.)
  * @param present the Deployment as it is
  * @param make what makes a new one
  */

@@ -173,7 +173,7 @@ describe('the objects of an AgentRuntime', () => {
     expect(stored.get('Deployment')?.spec).toMatchObject({ template })
     scene.declare({ drainSeconds: 100 })
     await scene.reconcile()
-    expect(stored.get('Deployment')?.spec).toMatchObject({ template: { spec: { terminationGracePeriodSeconds: 115 } } })
+    expect(stored.get('Deployment')?.spec).toMatchObject({ template: { spec: { terminationGracePeriodSeconds: 150 } } })
   })
 
   test('lose a field that is wanted no more, which no comparison of fields shows', async () => {

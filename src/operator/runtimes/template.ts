@@ -6,8 +6,15 @@ export const PORTS = { http: 7777, management: 7778, metrics: 9464 } as const
 
 /** How long the container goes on as before when its pod leaves: until no proxy sends it anything new. */
 const PRE_STOP_SECONDS = 5
-/** What an end takes besides the time for what is under way. */
+/** What an end takes besides the time for what is under way and for the final scrape. */
 const END_SECONDS = 10
+/**
+ * How long a pod that interrupted runs waits for its metrics to be scraped once more: one of Prometheus' intervals of
+ * 30 s, and what it may be late.
+ */
+const FINAL_SCRAPE_SECONDS = 35
+/** Where kubelet reads the message of a container's end. */
+const TERMINATION_LOG = '/dev/termination-log'
 /** How long new pods may take to become Ready before it is told. */
 export const PROGRESS_SECONDS = 300
 const STARTUP_SECONDS = 60
@@ -42,7 +49,7 @@ export function podTemplate(input: TemplateInput) {
       serviceAccountName: spec.serviceAccountName ?? childName(name),
       automountServiceAccountToken: false,
       enableServiceLinks: false,
-      terminationGracePeriodSeconds: PRE_STOP_SECONDS + drainSecondsOf(spec) + END_SECONDS,
+      terminationGracePeriodSeconds: PRE_STOP_SECONDS + drainSecondsOf(spec) + FINAL_SCRAPE_SECONDS + END_SECONDS,
       securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
       containers: [containerOf(input)],
       volumes: [...volumesOf(input), ...(pod.volumes ?? [])],
@@ -76,6 +83,9 @@ function containerOf(input: TemplateInput) {
     args: argumentsOf(input),
     env: [
       { name: 'MIDFLIGHT_POD_UID', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.uid' } } },
+      // Not as arguments: an older image, which does not know them, goes without.
+      { name: 'MIDFLIGHT_FINAL_SCRAPE_SECONDS', value: String(FINAL_SCRAPE_SECONDS) },
+      { name: 'MIDFLIGHT_TERMINATION_LOG', value: TERMINATION_LOG },
       ...(spec.env ?? []),
     ],
     ports: Object.entries(PORTS).map(([port, containerPort]) => ({ name: port, containerPort, protocol: 'TCP' })),
@@ -84,6 +94,7 @@ function containerOf(input: TemplateInput) {
     // On a node without CPU to spare all pods answer late together: none of them may be taken out of the Service for it.
     readinessProbe: { ...probeOf('/readyz?wait', 1), failureThreshold: 3, timeoutSeconds: 3 },
     livenessProbe: { ...probeOf('/healthz', 10), failureThreshold: 3, timeoutSeconds: 5 },
+    terminationMessagePath: TERMINATION_LOG,
     lifecycle: { preStop: { sleep: { seconds: PRE_STOP_SECONDS } } },
     securityContext: {
       allowPrivilegeEscalation: false,

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { lutimes, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
@@ -12,6 +12,7 @@ import {
   encodeBootSet,
   itemIdOf,
 } from '../../api/index.ts'
+import { createAtomicWriter } from '../files/atomic-writer.fixture.ts'
 import { Registry } from '../registry/index.ts'
 import { agent, FakeLoader, filesOf, loadModel, push, settings } from '../registry/registry.fixture.ts'
 import { bootFrom } from './boot.ts'
@@ -110,6 +111,70 @@ describe('a runtime with a boot set', () => {
     expect(same.items[id]?.outcome).toBe('unchanged')
     expect(registry.state().snapshot).toBe(before.snapshot)
     await expect(registry.apply({ ...call, ...empty, fence: 7 })).rejects.toThrow('fence 7 is below 8')
+  })
+})
+
+describe('a runtime that begins with a boot set, in a pod where a directory was mounted before', () => {
+  const AT = Date.parse(WRITTEN_AT)
+  let loader: FakeLoader
+  let place: string
+
+  beforeEach(async () => {
+    loader = new FakeLoader()
+    const loadBundle = (...parts: Parameters<FakeLoader['load']>) => loader.load(...parts)
+    registry = new Registry({ loadModel, loadBundle, mountsTaken: 'named' })
+    place = join(directory, 'files')
+    await createAtomicWriter(place).write({ 'weather.tool.ts': 'old' })
+    await write(setOf([settings({ bundles: [{ name: 'files', configMap: 'files' }] }), agent('support')]))
+  })
+  const shownSince = (ms: number) => lutimes(join(place, '..data'), ms / 1000, ms / 1000)
+  /** What serves of the bundle once its mount is followed. */
+  const begin = async (now: number, mount = place) => {
+    const mounts = [{ name: 'files', directory: mount }]
+    expect((await bootFrom(directory, registry, { mounts, now })).type).toBe('served')
+    await registry.offer(mounted({ 'weather.tool.ts': 'old' }))
+    return registry.state().bundles.files?.active
+  }
+  const oldHash = push({ 'weather.tool.ts': 'old' }).hash
+
+  test('serves the set, and never what the mount showed already when the set was written', async () => {
+    await shownSince(AT - 1000)
+    expect(await begin(AT + 5000)).toBe(push(GOOD).hash)
+    expect(loader.loaded.map(({ hash }) => hash)).toEqual([push(GOOD).hash])
+    expect(registry.state().bundles.files?.mount).toBe(oldHash)
+  })
+
+  test('serves what the mount has shown since', async () => {
+    await shownSince(AT + 1000)
+    expect(await begin(AT + 5000)).toBe(oldHash)
+  })
+
+  test('serves what the mount shows when the set is from the future: then clocks differ', async () => {
+    await shownSince(AT - 1000)
+    expect(await begin(AT - 1)).toBe(oldHash)
+  })
+
+  test('serves what a plain directory holds', async () => {
+    const plain = join(directory, 'plain')
+    await mkdir(plain)
+    await writeFile(join(plain, 'weather.tool.ts'), 'old')
+    expect(await begin(AT + 5000, plain)).toBe(oldHash)
+  })
+
+  test('serves the mount, with all that needs it, where the set has no such bundle', async () => {
+    await shownSince(AT - 1000)
+    const definitions = [settings({ bundles: [{ name: 'files', configMap: 'files' }] }), agent('support')]
+    await write(setOf(definitions, { bundles: {} }), 2)
+    expect(await begin(AT + 5000)).toBe(oldHash)
+  })
+
+  test('serves the set where the mount cannot be read', async () => {
+    await createAtomicWriter(place).write({ 'no name.tool.ts': 'never' })
+    await shownSince(AT - 1000)
+    expect((await bootFrom(directory, registry, { mounts: [{ name: 'files', directory: place }], now: AT })).type).toBe(
+      'served',
+    )
+    expect(registry.state().bundles.files).toEqual({ active: push(GOOD).hash })
   })
 })
 

@@ -1,5 +1,6 @@
 import { type ApplyResponse, type BootSet, problemOf, SETTINGS_ID } from '../../api/index.ts'
-import type { Management } from '../registry/index.ts'
+import type { Management, MountedBundles } from '../registry/index.ts'
+import { type MountedDirectory, mountsBehind } from './behind.ts'
 import { readBootSet } from './read.ts'
 
 /** What became of an item or a bundle that does not serve. */
@@ -21,16 +22,31 @@ export type Boot =
   /** There is no set that can be used: the runtime waits for its operator. */
   | { readonly type: 'waiting'; readonly problems: readonly string[] }
 
+export type BootOptions = {
+  /** What is mounted; it is followed by somebody else, later. */
+  readonly mounts: readonly MountedDirectory[]
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+type Booted = Pick<Management, 'state' | 'apply'> & Pick<MountedBundles, 'offer'>
+
 /**
  * Brings the boot set of a directory to a runtime, as an operator would: what of it cannot serve stops nothing else, and
- * then the runtime is complete. Read once. Never rejects.
+ * then the runtime is complete. What mounts showed already when the set was written comes before it: so a process that
+ * restarts in its pod does not take for news what had been pushed over. Read once. Never rejects.
  */
-export async function bootFrom(directory: string, management: Pick<Management, 'state' | 'apply'>): Promise<Boot> {
+export async function bootFrom(
+  directory: string,
+  runtime: Booted,
+  { mounts, now }: BootOptions = { mounts: [], now: 0 },
+): Promise<Boot> {
   const { found, problems } = readBootSet(directory)
   if (found === undefined) return { type: 'waiting', problems }
   const { set, stamp } = found
   try {
-    const notServed = notServedOf(await bring(set, management))
+    for (const bundle of mountsBehind(mounts, stamp.writtenAt, now)) await runtime.offer(bundle)
+    const notServed = notServedOf(await bring(set, runtime))
     const counts = { items: Object.keys(set.items).length, bundles: Object.keys(set.bundles).length }
     return { type: 'served', runtime: set.runtime, writtenAt: stamp.writtenAt, ...counts, notServed, problems }
   } catch (error) {

@@ -1,1 +1,2 @@
+export type { MountedDirectory } from './behind.ts'
 export { type Boot, bootFrom } from './boot.ts'

@@ -3,11 +3,22 @@ export type Passed = { readonly hash: string; readonly supersededAt: number }
 
 /**
  * The two channels that bring one bundle. `ahead` holds, oldest first, what the mount can still show while the kubelet
- * catches up with the push; when the mount shows one of them, it is the first.
+ * catches up with the push; when the mount shows one of them, it is the first. `latest` is the channel that spoke last:
+ * the push with each call that brings the bundle, the mount with each change of what it shows.
+ *
+ * The rule. The push serves, unless the mount is news. A mount is news
+ * - at once, when it shows what the push neither brought nor went through;
+ * - when it changed after the last push to something that the push went through, and the operator has been silent for so
+ *   long that the kubelet's lag does not explain it: then somebody went back to it.
+ * A mount that has shown the same since before the last push never is, however long the operator is silent: the kubelet
+ * may be cut off along with the operator, and it never refreshes the mount of an immutable ConfigMap, nor after that was
+ * deleted and made again with other content. The price: who goes back to the former content after the operator has
+ * ended, and before the kubelet has shown the latter, is not seen before the operator is back or the mount changes.
  */
 export type ChannelState = {
   readonly push?: string | undefined
   readonly mount?: string | undefined
+  readonly latest: 'push' | 'mount'
   readonly ahead: readonly Passed[]
   readonly lastCallAt?: number | undefined
 }
@@ -19,15 +30,19 @@ export const PASSED_MS = 180_000
 /** While the operator has called this recently it is there to push, and nothing expires. */
 export const OPERATOR_MS = 60_000
 
-export const emptyChannels: ChannelState = { ahead: [] }
+export const emptyChannels: ChannelState = { latest: 'mount', ahead: [] }
 
 const operatorIsAway = (state: ChannelState, now: number): boolean =>
   state.lastCallAt === undefined || now - state.lastCallAt >= OPERATOR_MS
 
 function unexpired(state: ChannelState, now: number): readonly Passed[] {
   if (!operatorIsAway(state, now)) return state.ahead
-  return state.ahead.filter(({ supersededAt }) => now - supersededAt < PASSED_MS)
+  return state.ahead.filter(({ hash, supersededAt }) => isLeftBehind(state, hash) || now - supersededAt < PASSED_MS)
 }
+
+/** The mount has shown this since before the last push. */
+const isLeftBehind = ({ latest, mount: mounted }: ChannelState, hash: string): boolean =>
+  latest === 'push' && mounted === hash
 
 /** The mount shows what the push neither brought nor went through. */
 function isNews({ push: pushed, mount: mounted, ahead }: ChannelState): boolean {
@@ -42,9 +57,8 @@ export function operatorCall(state: ChannelState, now: number): ChannelState {
 /** The operator pushed `hash`: it serves, and whatever the mount shows now is behind it. Counts as an operator's call. */
 export function push(before: ChannelState, hash: string, now: number): ChannelState {
   const state = operatorCall(before, now)
-  if (isNews(state)) return { ...state, push: hash, ahead: passed([], state.mount, hash, now) }
-  if (state.push === hash) return state
-  return { ...state, push: hash, ahead: passed(state.ahead, state.push, hash, now) }
+  const { ahead, left } = isNews(state) ? { ahead: [], left: state.mount } : { ahead: state.ahead, left: state.push }
+  return { ...state, push: hash, latest: 'push', ahead: passed(ahead, left, hash, now) }
 }
 
 /** Keeps the first when there are too many: it may be what the mount shows. */
@@ -60,9 +74,11 @@ function passed(ahead: readonly Passed[], left: string | undefined, entered: str
  */
 export function mount(before: ChannelState, hash: string | undefined, now: number): ChannelState {
   const state = { ...before, ahead: unexpired(before, now) }
-  if (hash === undefined || hash === state.mount) return { ...state, mount: hash }
+  if (hash === state.mount) return state
+  const shown = { ...state, mount: hash, latest: 'mount' as const }
+  if (hash === undefined) return shown
   const at = state.ahead.findIndex((entry) => entry.hash === hash)
-  return { ...state, mount: hash, ahead: at === -1 ? [] : state.ahead.slice(at) }
+  return { ...shown, ahead: at === -1 ? [] : state.ahead.slice(at) }
 }
 
 /** The hash that should serve now; undefined while neither channel has brought one. */

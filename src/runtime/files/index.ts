@@ -2,5 +2,5 @@ export { type ChannelState, decide, emptyChannels, mount, operatorCall, push } f
 export { type DirectoryEvent, type Sighting, sightChanges, watchDirectory } from './directory-source.ts'
 export { loadBundle } from './load.ts'
 export type { LoadedBundle, LoadedPrompt } from './loaded.ts'
-export { type DirectoryFiles, type FileStamp, readDirectory } from './read.ts'
+export { type DirectoryFiles, type FileStamp, readDirectory, swappedAt } from './read.ts'
 export { createWake } from './watch.ts'

@@ -79,6 +79,17 @@ export function shapeOf(directory: string): DirectoryShape {
   }
 }
 
+/** When a mount was given what it shows, in milliseconds since 1970 by the clock of its node; undefined for no mount. */
+export function swappedAt(directory: string): number | undefined {
+  try {
+    const data = lstatSync(join(directory, '..data'))
+    return data.isSymbolicLink() ? data.mtimeMs : undefined
+  } catch {
+    // It is not there, or may not be looked at: the reading of it tells why.
+    return undefined
+  }
+}
+
 /** The files of a directory, with nothing read yet. */
 export type Listing = { readonly files: Map<string, ListedFile>; readonly warnings: readonly string[] }
 

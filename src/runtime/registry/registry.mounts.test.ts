@@ -9,13 +9,16 @@ const hashAt = (version: number) => push(filesAt(version)).hash
 const mountAt = (version: number) => bundleOf('files', filesOf(filesAt(version)))
 const naming = (...names: readonly string[]) =>
   settings({ bundles: names.map((name) => ({ name, configMap: `${name}-files` })) })
+/** As an operator names what a label selects. */
+const selecting = (...names: readonly string[]) =>
+  settings({ bundles: names.map((name) => ({ name, configMap: name, pushedOnly: true })) })
 const make = () => makeRegistry({ mountsTaken: 'named', now: () => 0 })
 
 const versions = fc.nat(3)
 const step = fc.oneof(
   fc.record({ type: fc.constant('push' as const), version: versions }),
   fc.record({ type: fc.constant('mount' as const), version: versions }),
-  fc.record({ type: fc.constantFrom('name' as const, 'unname' as const) }),
+  fc.record({ type: fc.constantFrom('name' as const, 'unname' as const, 'select' as const, 'remove' as const) }),
   /** A call of an operator that names a bundle and brings it. */
   fc.record({ type: fc.constant('both' as const), version: versions }),
 )
@@ -32,7 +35,7 @@ describe('mounts of which only those serve that the settings name', () => {
           if (each.type === 'mount') await registry.offer(mountAt(each.version))
           else await registry.apply(callOf(each))
           const { isNamed, channels } = model
-          const expected = isNamed ? decide(channels, 0) : channels.push
+          const expected = wantedOf(model)
           expect(registry.current.bundles.get('files')?.hash).toBe(expected)
           expect(registry.state().bundles.files?.mount).toBe(isNamed ? channels.mount : undefined)
         }
@@ -77,6 +80,19 @@ describe('mounts of which only those serve that the settings name', () => {
     expect(registry.state().bundles).toEqual({})
   })
 
+  test('of a bundle that comes by the push alone never serve, whatever becomes of them, and do when it is named', async () => {
+    const { registry, loader } = make()
+    await registry.apply(request({ definitions: [naming('files')], bundles: { files: push(filesAt(1)) } }))
+    await registry.offer(mountAt(1))
+    await registry.apply(request({ definitions: [selecting('files')], bundles: { files: push(filesAt(2)) } }))
+    expect(await registry.offer(mountAt(3))).toMatchObject({ outcome: 'unchanged' })
+    expect(registry.refuse('files', { reason: 'DirectoryNotFound', message: 'gone' }).outcome).toBe('unchanged')
+    expect(registry.state().bundles.files).toEqual({ active: hashAt(2) })
+    expect(loader.loaded.map(({ hash }) => hash)).toEqual([hashAt(1), hashAt(2)])
+    await registry.apply(request({ definitions: [naming('files')] }))
+    expect(registry.state().bundles.files).toEqual({ active: hashAt(3), mount: hashAt(3) })
+  })
+
   test('stay while something uses them', async () => {
     const { registry } = make()
     await registry.offer(mountAt(1))
@@ -90,6 +106,8 @@ describe('mounts of which only those serve that the settings name', () => {
 
 type Model = { readonly isNamed: boolean; readonly channels: typeof emptyChannels }
 
+const wantedOf = ({ isNamed, channels }: Model) => (isNamed ? decide(channels, 0) : channels.push)
+
 function next({ isNamed, channels }: Model, each: Step): Model {
   switch (each.type) {
     case 'push':
@@ -101,7 +119,11 @@ function next({ isNamed, channels }: Model, each: Step): Model {
     case 'name':
       return { isNamed: true, channels }
     case 'unname':
+    case 'select':
       return { isNamed: false, channels }
+    case 'remove':
+      // A mount that is taken is forgotten with the bundle, until it changes.
+      return { isNamed, channels: isNamed ? emptyChannels : mount(emptyChannels, channels.mount, 0) }
   }
 }
 
@@ -115,5 +137,9 @@ function callOf(each: Exclude<Step, { type: 'mount' }>) {
       return request({ definitions: [naming('files')] })
     case 'unname':
       return request({ definitions: [naming()] })
+    case 'select':
+      return request({ definitions: [selecting('files')] })
+    case 'remove':
+      return request({ remove: { bundles: ['files'] } })
   }
 }

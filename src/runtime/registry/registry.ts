@@ -47,7 +47,10 @@ export type RegistryOptions = {
   readonly loadBundle: BundleLoader
   /** Names of mounted bundles in the order in which a tool name is looked up. */
   readonly mounts?: readonly string[]
-  /** Which mounts may serve: all of them, which is the default, or only those that the settings name as bundles. */
+  /**
+   * Which mounts may serve: all of them, which is the default, or only those that the settings name as bundles which do
+   * not come by the push alone.
+   */
   readonly mountsTaken?: 'all' | 'named'
   readonly observer?: RegistryObserver
   readonly bootId?: string
@@ -208,7 +211,8 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
 
   #isTaken(mount: string): boolean {
     if (this.#options.mountsTaken !== 'named') return true
-    return this.current.settings.definition.spec.bundles.some(({ name }) => name === mount)
+    const { bundles } = this.current.settings.definition.spec
+    return bundles.some(({ name, pushedOnly }) => name === mount && pushedOnly === undefined)
   }
 
   /** What would become of a call; changes nothing. */

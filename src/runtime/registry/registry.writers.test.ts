@@ -20,16 +20,35 @@ describe('push and mount', () => {
     expect(served()).toBe(push(V3).hash)
   })
 
-  test('an edit back to the old files while the operator is away counts once the lag is over', async () => {
+  test('an edit back to older files while the operator is away counts once the lag is over', async () => {
     let time = 0
     const { registry } = makeRegistry({ now: () => time })
+    const V3 = { 'tools/weather.ts': 'snow' }
     await registry.offer(bundleOf('b', filesOf(V1)))
     await registry.apply(request({ bundles: { b: push(V2) } }))
+    await registry.apply(request({ bundles: { b: push(V3) } }))
+    await registry.offer(bundleOf('b', filesOf(V2)))
     await registry.tick()
-    expect(registry.current.bundles.get('b')?.hash).toBe(push(V2).hash)
+    expect(registry.current.bundles.get('b')?.hash).toBe(push(V3).hash)
     time += 4 * MINUTE
     await registry.tick()
-    expect(registry.current.bundles.get('b')?.hash).toBe(push(V1).hash)
+    expect(registry.current.bundles.get('b')?.hash).toBe(push(V2).hash)
+  })
+
+  test('a mount that has not changed since the push never serves again, however long the operator is away', async () => {
+    let time = 0
+    const { registry } = makeRegistry({ now: () => time })
+    const served = () => registry.current.bundles.get('b')?.hash
+    await registry.offer(bundleOf('b', filesOf(V1)))
+    await registry.apply(request({ bundles: { b: push(V2) } }))
+    for (const minutes of [4, 60, 24 * 60]) {
+      time += minutes * MINUTE
+      await registry.tick()
+      await registry.offer(bundleOf('b', filesOf(V1)))
+      expect(served()).toBe(push(V2).hash)
+    }
+    await registry.apply(request({}))
+    expect(served()).toBe(push(V2).hash)
   })
 
   test('a directory that cannot be read keeps what serves and says why', async () => {

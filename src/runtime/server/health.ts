@@ -1,6 +1,7 @@
 import express, { type Express, type Response } from 'express'
 import { abandonOnAbort } from '../../clock.ts'
 import { notFound, route } from './http/route.ts'
+import type { Scrapes } from './scrapes.ts'
 
 /** Whether the process should get requests; `reasons` says why not, or what waits though it should. */
 export type Readiness = { readonly ok: boolean; readonly reasons: readonly string[] }
@@ -12,6 +13,8 @@ export type HealthDeps = {
   readonly alive?: () => Readiness
   /** Settled when the process has what it was started for, or never will: `/readyz?wait` answers then. */
   readonly settled?: Promise<void>
+  /** Told of everybody who asks for the metrics. */
+  readonly scrapes?: Pick<Scrapes, 'begun'>
 }
 
 /** Longest that `/readyz?wait` holds an answer back: less than the timeouts of those who ask. */
@@ -22,12 +25,15 @@ const WAIT_MS = 2_000
  * alive) and `/readyz` (200, or 503 with the reasons; `?verbose` tells the reasons in either case; `?wait` answers as
  * soon as it is 200, or after two seconds: kubelet, which asks once a second at most, then learns it at once).
  */
-export function createHealthApp({ metrics, ready, alive = () => ALIVE, settled = AT_ONCE }: HealthDeps): Express {
+export function createHealthApp(deps: HealthDeps): Express {
+  const { metrics, ready, alive = () => ALIVE, settled = AT_ONCE, scrapes } = deps
   const app = express()
   app.disable('x-powered-by')
   route(app, '/metrics', {
     get: [
       async (_req, res) => {
+        const answered = scrapes?.begun()
+        if (answered) res.once('finish', answered)
         res.set('Content-Type', metrics.contentType).send(await metrics.text())
       },
     ],

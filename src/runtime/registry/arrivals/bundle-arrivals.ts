@@ -61,9 +61,9 @@ export class BundleArrivals {
     return this.current(name, packages)
   }
 
-  /** Neither push nor mount has it any more. */
+  /** It was removed: neither push nor mount has it any more. */
   forgotten(name: string, packages: readonly string[]): Promise<Arrival> {
-    this.#intake.forget(name)
+    this.#intake.forget(name, this.#options.now())
     return this.current(name, packages)
   }
 

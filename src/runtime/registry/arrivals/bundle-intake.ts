@@ -59,14 +59,17 @@ export class BundleIntake {
     }
   }
 
-  forget(name: string): void {
-    this.#entries.delete(name)
+  /** What was pushed is gone, and with it what a mount that is taken showed. One that is not goes on being known. */
+  forget(name: string, now: number): void {
+    const { mounted } = this.#entry(name)
+    if (mounted === undefined || this.#options.isTaken(name)) this.#entries.delete(name)
+    else this.#entries.set(name, { mounted, channels: mount(emptyChannels, mounted.hash, now) })
   }
 
   /** The mount is empty. One that is not taken has no say in what was pushed. */
   unmounted(name: string, now: number): void {
     const entry = this.#entry(name)
-    if (this.#options.isTaken(name)) this.forget(name)
+    if (this.#options.isTaken(name)) this.#entries.delete(name)
     else this.#entries.set(name, { ...entry, mounted: undefined, channels: mount(entry.channels, undefined, now) })
   }
 
