@@ -17,7 +17,9 @@ const FINAL_SCRAPE_SECONDS = 35
 const TERMINATION_LOG = '/dev/termination-log'
 /** How long new pods may take to become Ready before it is told. */
 export const PROGRESS_SECONDS = 300
+/** A process that does not answer is restarted after this time at the earliest. */
 const STARTUP_SECONDS = 60
+const LIVENESS_SECONDS = 10
 /** Longest name of a volume. */
 const MAX_VOLUME_NAME = 63
 
@@ -90,10 +92,15 @@ function containerOf(input: TemplateInput) {
     ],
     ports: Object.entries(PORTS).map(([port, containerPort]) => ({ name: port, containerPort, protocol: 'TCP' })),
     ...(spec.resources && { resources: spec.resources }),
-    startupProbe: { ...probeOf('/healthz', 1), failureThreshold: STARTUP_SECONDS, timeoutSeconds: 1 },
     // On a node without CPU to spare all pods answer late together: none of them may be taken out of the Service for it.
     readinessProbe: { ...probeOf('/readyz?wait', 1), failureThreshold: 3, timeoutSeconds: 3 },
-    livenessProbe: { ...probeOf('/healthz', 10), failureThreshold: 3, timeoutSeconds: 5 },
+    // No startup probe: the others would wait for its second, and a pod would be Ready that much later.
+    livenessProbe: {
+      ...probeOf('/healthz', LIVENESS_SECONDS),
+      initialDelaySeconds: STARTUP_SECONDS - 2 * LIVENESS_SECONDS,
+      failureThreshold: 3,
+      timeoutSeconds: 5,
+    },
     terminationMessagePath: TERMINATION_LOG,
     lifecycle: { preStop: { sleep: { seconds: PRE_STOP_SECONDS } } },
     securityContext: {
