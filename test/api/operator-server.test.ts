@@ -73,7 +73,11 @@ describeCluster('an operator whose API server', () => {
       const isFirstPage = verb === 'list' && !path.includes('continue=')
       return code < 300 && (isFirstPage || path.includes('sendInitialEvents=true'))
     })
-    return Map.groupBy(reads, ({ resource: plural, namespace }) => `${namespace}/${plural}`)
+    return Map.groupBy(reads, ({ resource: plural, namespace, path }) => {
+      // What pods start from is read by itself, also when it is not known what became of a write of it.
+      const selector = new URL(path, 'http://server').searchParams.get('fieldSelector') ?? ''
+      return `${namespace}/${plural} ${selector}`
+    })
   }
 
   test('fault 1: is killed and comes back after 5 s reads it once per kind, without a rush, and loses nothing', async () => {

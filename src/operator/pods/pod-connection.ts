@@ -163,10 +163,16 @@ class Connection implements PodConnection {
     if (failures === 0) return
     this.phase = 'backingOff'
     const { clock, random = Math.random } = this.#options
-    const isStarting = this.#mirror === undefined && clock.monotonic() - this.#foundAt < STARTING_MS
-    const longest = isStarting ? MAX_STARTING_BACKOFF_MS : MAX_BACKOFF_MS
+    const longest = this.#isStarting ? MAX_STARTING_BACKOFF_MS : MAX_BACKOFF_MS
     const ms = Math.min(longest, MIN_BACKOFF_MS * 2 ** (failures - 1)) * (0.5 + random() / 2)
     await sleep(clock, ms, this.#signal).catch(ignore)
+  }
+
+  /** A refusal is an answer. */
+  get #isStarting(): boolean {
+    const { link } = this
+    const isMute = link.type === 'unreachable' && link.problem.reason === 'RuntimeUnreachable'
+    return isMute && this.#mirror === undefined && this.#options.clock.monotonic() - this.#foundAt < STARTING_MS
   }
 
   /** Reads the state while no events are followed. */
