@@ -1,4 +1,4 @@
-export { createInThreadHost } from './in-thread-host.ts'
+export { MAX_RESULT_BYTES } from './author/result.ts'
+export { createInThreadHost } from './in-thread/in-thread-host.ts'
+export { NODE_MODULES } from './modules/resolve.ts'
 export type { ToolCallContext, ToolDescription, ToolHost, ToolLoadOptions, ToolSet } from './port.ts'
-export { NODE_MODULES } from './resolve.ts'
-export { MAX_RESULT_BYTES } from './result.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { problemFrom } from '../files/bundle.fixture.ts'
+import { problemFrom } from '../../files/bundle.fixture.ts'
 import { MAX_RESULT_BYTES, plainJson } from './result.ts'
 
 const plain = (value: unknown) => plainJson('the result', value)

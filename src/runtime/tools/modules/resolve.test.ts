@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { problemFrom } from '../files/bundle.fixture.ts'
+import { problemFrom } from '../../files/bundle.fixture.ts'
 import { NODE_MODULES, positionOfImport, resolveImport } from './resolve.ts'
 
 const files = new Set([

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import type { Problem } from '../../api/index.ts'
-import { bundleFrom, problemFrom, type Sources } from '../files/bundle.fixture.ts'
+import type { Problem } from '../../../api/index.ts'
+import { bundleFrom, problemFrom, type Sources } from '../../files/bundle.fixture.ts'
 import { createInThreadHost } from './in-thread-host.ts'
 
 const load = (sources: Sources, packages: readonly string[] = [], timeoutMs = 2000) =>

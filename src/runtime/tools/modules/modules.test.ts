@@ -2,10 +2,11 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, test } from '@jest/globals'
-import { bundleFrom, directoryWith } from '../files/bundle.fixture.ts'
+import { bundleFrom, directoryWith } from '../../files/bundle.fixture.ts'
 import { compileModule } from './compile.ts'
 import { ModuleTable } from './evaluate.ts'
-import { createModuleGraph } from './link.ts'
+import { createLinker } from './link.ts'
+import { importPackage } from './packages.ts'
 
 type Case = Readonly<Record<string, string>>
 
@@ -126,10 +127,11 @@ const CASES: Readonly<Record<string, Case>> = {
 
 async function evaluateHere(files: Case): Promise<unknown> {
   const bundle = bundleFrom(files)
-  const compile = (path: string, content: Uint8Array) => compileModule(bundle.name, path, content)
-  const graph = createModuleGraph(bundle, { packages: [], compile })
-  await graph.link('main.mjs')
-  return plain(Reflect.get(await new ModuleTable(graph).evaluate('main.mjs'), 'result'))
+  const linker = createLinker(bundle, { packages: [], compile: compileModule })
+  const linkDynamic = async (from: string, specifier: string) => linker.dynamic(from, specifier)
+  const table = new ModuleTable(linker.program(['main.mjs']), { importPackage, linkDynamic })
+  await table.prepare()
+  return plain(Reflect.get(await table.evaluate('main.mjs'), 'result'))
 }
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
 

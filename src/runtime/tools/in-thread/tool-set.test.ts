@@ -1,7 +1,7 @@
 import type { JSONObject } from '@ai-sdk/provider'
 import { describe, expect, test } from '@jest/globals'
-import { ProblemError } from '../../api/index.ts'
-import { bundleFrom, problemFrom } from '../files/bundle.fixture.ts'
+import { ProblemError } from '../../../api/index.ts'
+import { bundleFrom, problemFrom } from '../../files/bundle.fixture.ts'
 import { createInThreadHost } from './in-thread-host.ts'
 
 const file = 'tools/t.ts'

@@ -1,7 +1,7 @@
-import { ProblemError, roleOf } from '../../api/index.ts'
+import { ProblemError, roleOf } from '../../../api/index.ts'
+import { messageOf, type Trace } from '../modules/thrown.ts'
+import type { ToolCallContext, ToolDescription } from '../port.ts'
 import type { ParameterReader, ToolParameters } from './parameters.ts'
-import type { ToolCallContext, ToolDescription } from './port.ts'
-import { messageOf, type Trace } from './trace.ts'
 
 /** A tool of a loaded file. */
 export type Tool = {

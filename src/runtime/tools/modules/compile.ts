@@ -1,73 +1,42 @@
 import { Script } from 'node:vm'
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
 import { moduleRunnerTransformSync, type OxcError, type SourceMap, transformSync } from 'oxc-transform'
-import { ProblemError } from '../../api/index.ts'
-import { type Position, positionAt, textOf } from '../files/text.ts'
+import { ProblemError } from '../../../api/index.ts'
+import { type Position, positionAt, textOf } from '../../files/text.ts'
+import { HEADER_LINES, type ModuleCode, sourceOf } from './program.ts'
 
-/** What a module's code is called with in place of its import and export statements. */
-export type ModuleScope = {
-  readonly exports: object
-  readonly importStatic: (
-    specifier: string,
-    metadata?: { readonly importedNames?: readonly string[] },
-  ) => Promise<object>
-  readonly importDynamic: (specifier: unknown) => Promise<object>
-  readonly importMeta: object
-  readonly exportAll: (source: object) => void
-}
-
-/** A module ready to be evaluated, any number of times: it keeps nothing of an evaluation. */
+/** A compiled module before its imports are resolved. */
 export type CompiledModule = {
+  /** The body of a function in which imports and exports are calls. */
+  readonly code: string
   readonly imports: readonly string[]
   /** Of the dynamic imports, those with a literal specifier. */
   readonly dynamicImports: readonly string[]
-  readonly run: (scope: ModuleScope) => Promise<void>
 }
-
-type ModuleFunction = (this: undefined, ...scope: unknown[]) => Promise<void>
-
-const HEADER =
-  '(async function (__vite_ssr_exports__, __vite_ssr_import__, __vite_ssr_dynamic_import__, __vite_ssr_import_meta__, __vite_ssr_exportAll__) { "use strict";\n'
-/** Lines of a module's function that stand before the module's own. */
-export const HEADER_LINES = 1
-
-/** The address under which a file of a bundle shows in stack traces and in `import.meta.url`. */
-export const moduleUrl = (bundle: string, path: string): string => `midflight:///${bundle}/${path}`
 
 /**
  * Compiles TypeScript, JavaScript and JSON.
  * @throws ProblemError FileNotText, InvalidSyntax with the position in the source
  */
-export function compileModule(bundle: string, path: string, content: Uint8Array): CompiledModule {
+export function compileModule(path: string, content: Uint8Array): CompiledModule {
   const text = textOf(path, content)
-  if (path.endsWith('.json')) return compileJson(path, text)
-  const { code, imports, dynamicImports } = transformModule(path, text)
-  const run = functionOf(moduleUrl(bundle, path), path, code, text)
-  return {
-    imports,
-    dynamicImports,
-    run: ({ exports, importStatic, importDynamic, importMeta, exportAll }) =>
-      run.call(undefined, exports, importStatic, importDynamic, importMeta, exportAll),
-  }
+  return path.endsWith('.json') ? compileJson(path, text) : transformModule(path, text)
 }
 
-/** Code that comes by eval is collected with its last user; modules of Node and of node:vm never are. */
-function functionOf(url: string, path: string, code: string, text: string): ModuleFunction {
-  const source = `${HEADER}${code}\n})\n//# sourceURL=${url}`
-  try {
-    // biome-ignore lint/security/noGlobalEval: evaluating tool code is this module's purpose
-    const evaluate = eval
-    return evaluate(source) as ModuleFunction
-  } catch (error) {
-    throw refused(source, path, text, error)
-  }
-}
-
-/** What the parser let through and V8 refuses, such as decorators. An eval does not tell where; a Script does. */
-function refused(source: string, path: string, text: string, error: unknown) {
+/**
+ * What the parser let through and V8 refuses, such as decorators, with its place in the source. An eval does not tell
+ * where; a Script does.
+ */
+export function refusedByV8(
+  module: Pick<ModuleCode, 'path' | 'code'>,
+  content: Uint8Array = new Uint8Array(),
+  error?: unknown,
+): ProblemError {
+  const { path } = module
   const message = error instanceof Error ? error.message : String(error)
-  const [, line, caret] = /^refused:(\d+)\n.*\n( *)\^/.exec(stackOfSyntaxError(source)) ?? []
+  const [, line, caret] = /^refused:(\d+)\n.*\n( *)\^/.exec(stackOfSyntaxError(sourceOf('', module))) ?? []
   const generated = { line: Number(line) - HEADER_LINES, column: (caret ?? '').length + 1 }
+  const text = textOf(path, content)
   return invalidSyntax(path, message, line === undefined ? undefined : locator(path, text)(generated), error)
 }
 
@@ -81,33 +50,21 @@ function stackOfSyntaxError(source: string): string {
 }
 
 function compileJson(path: string, text: string): CompiledModule {
-  parseJson(path, text)
-  return {
-    imports: [],
-    dynamicImports: [],
-    run: async ({ exports }) => {
-      Object.defineProperty(exports, 'default', { value: parseJson(path, text), enumerable: true })
-    },
-  }
+  checkJson(path, text)
+  const value = `JSON.parse(${JSON.stringify(text)})`
+  const code = `Object.defineProperty(__vite_ssr_exports__, 'default', { value: ${value}, enumerable: true })`
+  return { code, imports: [], dynamicImports: [] }
 }
 
-function parseJson(path: string, text: string): unknown {
+function checkJson(path: string, text: string): void {
   try {
-    return JSON.parse(text)
+    JSON.parse(text)
   } catch (error) {
     // JSON.parse does not tell where; what is no JSON is mostly no JavaScript either.
     const fault = transformSync('data.js', `(${text}\n)`).errors[0]
     const offset = fault === undefined ? text.length : offsetOf(`(${text}`, fault) - 1
     throw invalidSyntax(path, error instanceof Error ? error.message : String(error), positionAt(text, offset), error)
   }
-}
-
-/** The body of a function in which imports and exports are calls, and the specifiers it imports. */
-type TransformedModule = {
-  readonly code: string
-  readonly imports: readonly string[]
-  /** Of the dynamic imports, those with a literal specifier. */
-  readonly dynamicImports: readonly string[]
 }
 
 const TYPED = /\.m?ts$/
@@ -123,7 +80,7 @@ function transform(path: string, text: string, sourcemap: boolean) {
 }
 
 /** @throws ProblemError InvalidSyntax */
-function transformModule(path: string, text: string): TransformedModule {
+function transformModule(path: string, text: string): CompiledModule {
   const { source, script, module } = transform(path, text, false)
   throwFirst(path, module.errors, script?.code ?? source, script && (() => locator(path, text, 'script')))
   return { code: module.code, imports: module.deps, dynamicImports: module.dynamicDeps }

@@ -1,9 +1,9 @@
 import type { JSONObject, JSONValue } from '@ai-sdk/provider'
-import { ProblemError } from '../../api/index.ts'
-import type { ToolCallContext, ToolSet } from './port.ts'
-import { plainJson } from './result.ts'
-import type { Tool } from './tool-file.ts'
-import { messageOf, type Trace } from './trace.ts'
+import { ProblemError } from '../../../api/index.ts'
+import { plainJson } from '../author/result.ts'
+import type { Tool } from '../author/tool-file.ts'
+import { messageOf, type Trace } from '../modules/thrown.ts'
+import type { ToolCallContext, ToolSet } from '../port.ts'
 
 /** The tools of one loaded version. A call that is given up on may go on in the background; nobody hears of it. */
 export function createToolSet(tools: ReadonlyMap<string, Tool>, warnings: readonly string[], trace: Trace): ToolSet {

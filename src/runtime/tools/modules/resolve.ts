@@ -1,7 +1,7 @@
 import { isBuiltin } from 'node:module'
 import { posix } from 'node:path'
-import { ProblemError } from '../../api/index.ts'
-import { type Position, positionAt } from '../files/text.ts'
+import { ProblemError } from '../../../api/index.ts'
+import { type Position, positionAt } from '../../files/text.ts'
 
 /**
  * Modules of Node that any tool may import: none reaches files, processes, sockets or the loader. This keeps honest

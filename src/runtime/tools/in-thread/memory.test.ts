@@ -1,8 +1,8 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, test } from '@jest/globals'
-import { bundleFrom } from '../files/bundle.fixture.ts'
-import { loadBundle } from '../files/load.ts'
+import { bundleFrom } from '../../files/bundle.fixture.ts'
+import { loadBundle } from '../../files/load.ts'
 import { createInThreadHost } from './in-thread-host.ts'
 
 setFlagsFromString('--expose-gc')
