@@ -1,10 +1,10 @@
-// Writes crds/*.yaml, docs/openapi/management.json and the tables of docs/protocol.md from the schemas in src/api, and
+// Writes crds/*.yaml, docs/openapi/*.json and the tables of docs/protocol.md from the schemas in src/api, and
 // charts/midflight/{Chart.yaml,values.schema.json,files} and the tables of docs/operator.md from src/operator and src/api. With --check it
 // writes nothing and fails where a file differs.
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
-import { crdOf, KINDS, type Kind, managementOpenApi } from '../src/api/index.ts'
+import { crdOf, KINDS, type Kind, managementOpenApi, reloadsOpenApi } from '../src/api/index.ts'
 import { CHART_FILES, withRuntimeSpec, withVersion } from './chart.ts'
 import { helmPath, INSTALL_FILE, installManifest } from './install-manifest.ts'
 import { PROTOCOL_PARTS, withParts } from './protocol-tables.ts'
@@ -47,6 +47,7 @@ async function documents(): Promise<Map<string, string>> {
   const { version } = JSON.parse(packageJson ?? '') as { version: string }
   return new Map([
     ['docs/openapi/management.json', `${JSON.stringify(managementOpenApi(), null, 2)}\n`],
+    ['docs/openapi/reloads.json', `${JSON.stringify(reloadsOpenApi(), null, 2)}\n`],
     ['docs/protocol.md', withParts(protocol ?? '', PROTOCOL_PARTS)],
     ['docs/operator.md', withParts(operator ?? '', { ...RIGHTS_PARTS, ...REASON_PARTS })],
     ['charts/midflight/Chart.yaml', withVersion(chart ?? '', version)],

@@ -43,10 +43,13 @@ const TOLD: Readonly<Record<Reason, string | undefined>> = {
   ToolLoadTimeout: "A tool's top-level code did not come to an end. Move what takes long into `execute`.",
   InvalidTool: 'A tool file has no proper default export. See [resources.md](resources.md#files).',
   DuplicateTool: 'Two files of a bundle give one tool name. Rename one.',
+  InvalidExtension: 'An extension file has no proper default export. See [tools.md](tools.md#an-extension).',
+  SelfTestFailed: "A tool's `selfTest` threw or took longer than 5 s. Correct what it found.",
   IncludeNotFound: 'A prompt includes a prompt that the bundle has not. Add it, or correct the include.',
   IncludeCycle: 'Prompts include each other in a circle. Take one of the includes out.',
   PromptTooLarge: 'A prompt is too large with all its includes. Make it smaller.',
-  ToolsNotAllowed: 'A ConfigMap that `bundleSelector` found holds tools. Set `allowTools`, or name it in `bundles`.',
+  ToolsNotAllowed:
+    'A ConfigMap that `bundleSelector` found holds tools or extensions. Set `allowTools`, or name it in `bundles`.',
   ModelLoadFailed: 'A model cannot be made of its settings. Correct what the message names.',
   AddressNotAllowed:
     'A URL names an address that may not be called. Add the host to `spec.network.allow`, or name another: link-local and metadata addresses are never called.',
@@ -86,6 +89,8 @@ const TOLD: Readonly<Record<Reason, string | undefined>> = {
   ToolTimeout: undefined,
   InvalidToolResult: undefined,
   ToolResultTooLarge: undefined,
+  ExtensionFailed: undefined,
+  RefusedByExtension: undefined,
   ModelFailed: undefined,
   MaxStepsExceeded: undefined,
   StepFailed: undefined,

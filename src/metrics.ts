@@ -1,21 +1,38 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import { REASONS, type Reason, type RunnablePlural } from './api/index.ts'
+import {
+  EXTENSION_POINTS,
+  type ExtensionPoint,
+  REASONS,
+  RELOAD_PARTS,
+  type Reason,
+  type RunnablePlural,
+} from './api/index.ts'
 
 /** What changed: the part of an item's id before the slash. */
 export const RELOAD_KINDS = ['agents', 'teams', 'workflows', 'settings', 'bundles'] as const
 export const RELOAD_SOURCES = ['push', 'mount', 'api'] as const
 export const RELOAD_RESULTS = ['activated', 'unchanged', 'checked', 'rejected', 'pending', 'removed'] as const
-/** load: tools, prompts, model clients. swap: resolve and swap. total: arrival to served. */
-export const RELOAD_STAGES = ['load', 'swap', 'total'] as const
+/**
+ * detect: from the first notice of a change in a directory until it was at rest. read: reading it. transform: compiling
+ * code. load: evaluating it; without code, everything that is loaded (prompts, model clients). check: self-tests.
+ * activate: resolve and swap. total: from the first notice, or the arrival of a call, until it was settled.
+ */
+export const RELOAD_STAGES = [...RELOAD_PARTS, 'total'] as const
 export const ITEM_STATES = ['active', 'pending', 'rejected'] as const
 export const RUN_STATUSES = ['completed', 'failed', 'cancelled'] as const
 const RUN_KINDS = ['agents', 'teams', 'workflows'] as const satisfies readonly RunnablePlural[]
 const TOOL_RESULTS = ['ok', 'error'] as const
+/**
+ * memory: over its limit. deadline: a call went on after its time, or never yielded. exit: it ended itself. signal: it
+ * crashed. uncaught: an error that nobody caught. protocol: it sent what it should not.
+ */
+export const HOST_END_CAUSES = ['memory', 'deadline', 'exit', 'signal', 'uncaught', 'protocol'] as const
 
 export type ReloadKind = (typeof RELOAD_KINDS)[number]
 export type ReloadStage = (typeof RELOAD_STAGES)[number]
 export type ItemState = (typeof ITEM_STATES)[number]
 export type RunStatus = (typeof RUN_STATUSES)[number]
+export type HostEndCause = (typeof HOST_END_CAUSES)[number]
 
 /** Kinds of names that may become label values. A tool's name is `bundle/name`. */
 export type NameKind = RunnablePlural | 'models' | 'tools'
@@ -65,6 +82,9 @@ export type Metrics = {
   sessionsInterrupted(count: number): void
   /** @param tool as `bundle/name` */
   toolCalled(tool: string, result: 'ok' | 'error'): void
+  extensionCalled(point: ExtensionPoint, result: 'ok' | 'error'): void
+  /** A process that runs tool code died while it served, and why. */
+  toolHostRestarted(cause: HostEndCause): void
   /** Lets a name be a label value, and starts its counts at 0. */
   accept(kind: NameKind, name: string): void
   /** Removes what was counted under a name; what is still counted for it later goes to `other`. */
@@ -163,7 +183,16 @@ function* product<A, B, C>(as: readonly A[], bs: readonly B[], cs: readonly C[])
   for (const a of as) for (const b of bs) for (const c of cs) yield [a, b, c]
 }
 
-type RunRecorders = Pick<Metrics, 'runStarted' | 'runEnded' | 'tokensSpent' | 'sessionsInterrupted' | 'toolCalled'>
+type RunRecorders = Pick<
+  Metrics,
+  | 'runStarted'
+  | 'runEnded'
+  | 'tokensSpent'
+  | 'sessionsInterrupted'
+  | 'toolCalled'
+  | 'extensionCalled'
+  | 'toolHostRestarted'
+>
 
 type NamedRecorders = {
   readonly recorders: RunRecorders
@@ -173,7 +202,7 @@ type NamedRecorders = {
 }
 
 function runRecorders(registry: Registry, names: AcceptedNames): NamedRecorders {
-  const { runs, duration, inFlight, interrupted, tokens, tools } = runMetrics(registry)
+  const { runs, duration, inFlight, interrupted, tokens, tools, extensions, hosts } = runMetrics(registry)
   return {
     recorders: {
       runStarted: () => inFlight.inc(),
@@ -189,6 +218,8 @@ function runRecorders(registry: Registry, names: AcceptedNames): NamedRecorders 
       },
       sessionsInterrupted: (count) => interrupted.inc(count),
       toolCalled: (tool, result) => tools.inc({ tool: names.label('tools', tool), result }),
+      extensionCalled: (point, result) => extensions.inc({ point, result }),
+      toolHostRestarted: (cause) => hosts.inc({ cause }),
     },
     zero: (kind, name) => {
       if (kind === 'tools') for (const result of TOOL_RESULTS) tools.inc({ tool: name, result }, 0)
@@ -238,8 +269,22 @@ function runMetrics(registry: Registry) {
     labelNames: ['tool', 'result'],
     owner: 'tool',
   })
+  const extensions = new Counter({
+    name: 'midflight_extension_calls_total',
+    help: 'Events that extensions were called with',
+    labelNames: ['point', 'result'],
+    registers,
+  })
+  const hosts = new Counter({
+    name: 'midflight_tool_host_restarts_total',
+    help: 'Processes of tool code that died while they served, and were replaced',
+    labelNames: ['cause'],
+    registers,
+  })
   for (const kind of RUN_KINDS) duration.zero({ kind })
-  return { runs, duration, inFlight, interrupted, tokens, tools }
+  for (const cause of HOST_END_CAUSES) hosts.inc({ cause }, 0)
+  for (const point of EXTENSION_POINTS) for (const result of TOOL_RESULTS) extensions.inc({ point, result }, 0)
+  return { runs, duration, inFlight, interrupted, tokens, tools, extensions, hosts }
 }
 
 type Labels = Readonly<Record<string, string>>

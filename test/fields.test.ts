@@ -239,6 +239,24 @@ const PROOFS: Record<string, () => Promise<unknown>> = {
   'AgentRuntime network.allow': allowProof,
   'AgentRuntime tools': timeoutProof,
   'AgentRuntime tools.timeoutSeconds': timeoutProof,
+  'AgentRuntime tools.isolation': async () => {
+    await runtime.files('pid', {
+      'tools/pid.ts': "export default { description: 'd', parameters: { type: 'object' }, execute: () => process.pid }",
+    })
+    const pidIn = async (isolation: string) =>
+      (await runAgent({ tools: ['pid'] }, 'call:pid', settings({ tools: { isolation } }))).content
+    expect(await pidIn('none')).toBe(`said ${process.pid}`)
+    expect(await pidIn('process')).toMatch(/^said \d+$/)
+    expect(await pidIn('process')).not.toBe(`said ${process.pid}`)
+  },
+  'AgentRuntime tools.memoryMiB': async () => {
+    const eats = '() => { const all = []; for (;;) all.push({ n: all.length }) }'
+    await runtime.files('eat', {
+      'tools/eat.ts': `export default { description: 'd', parameters: { type: 'object' }, execute: ${eats} }`,
+    })
+    const from = settings({ tools: { isolation: 'process', memoryMiB: 120 } })
+    expect((await runAgent({ tools: ['eat'] }, 'call:eat', from)).content).toContain('spec.tools.memoryMiB: 120')
+  },
   'AgentRuntime tools.packages': async () => {
     const files = {
       'tools/z.ts':
@@ -250,6 +268,20 @@ const PROOFS: Record<string, () => Promise<unknown>> = {
       'said with zod',
     )
   },
+  ...Object.fromEntries(
+    ['', '[].name', '[].secretKeyRef', '[].secretKeyRef.name', '[].secretKeyRef.key'].map((field) => [
+      `AgentRuntime tools.secrets${field}`,
+      async () => {
+        const source =
+          "export default { description: 'd', parameters: { type: 'object' }, execute: (args, { secrets }) => secrets.mine ?? 'none' }"
+        await runtime.files('keyed', { 'tools/keyed.ts': source })
+        await runtime.secret('vault/key', 'from the vault')
+        const from = settings({ tools: { secrets: [{ name: 'mine', secretKeyRef: { name: 'vault', key: 'key' } }] } })
+        expect((await runAgent({ tools: ['keyed'] }, 'call:keyed')).content).toBe('said none')
+        expect((await runAgent({ tools: ['keyed'] }, 'call:keyed', from)).content).toBe('said from the vault')
+      },
+    ]),
+  ),
 
   'Agent description': async () =>
     expect(

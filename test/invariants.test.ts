@@ -263,7 +263,7 @@ describe('invariant 10: nothing is lost or applied twice under concurrency, and 
     expect(metrics).toContain('midflight_tool_calls_total{tool="files/weather",result="ok"} 500')
     expect(metrics).toMatch(/midflight_runs_in_flight 0\n/)
     expect(runtime.registry.bundleVersionsAlive).toBe(1)
-  })
+  }, 60_000)
 
   test('one initial agent and three clients that add three each make ten', async () => {
     const add = (id: string) =>

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { buildCluster } from './build.ts'
 import { checkGo, SetupError } from './go.ts'
 import { installPackages } from './packages.ts'
+import { unpackPrometheus } from './prometheus.ts'
 import { clusterFolder, isBuilt, KUBERNETES_PROGRAMS, VERSIONS } from './versions.ts'
 
 const NAMES = Object.entries(VERSIONS).map(([name, version]) => `${name} ${version}`)
@@ -11,7 +12,8 @@ const HELP = `Builds what the tests against a real cluster need, from Go modules
   npm run setup:cluster
   npm run setup:cluster -- --node
 
-  --node     also installs what a node needs (containerd, buildah and the like), by apt-get: as root, on Debian
+  --node     also installs what a node needs (containerd, buildah and the like), by apt-get: as root, on Debian. And
+             unpacks Debian's Prometheus beside the programs, for the tests of dashboards and alerts
   versions   ${NAMES.join(', ')}
   programs   etcd, ${KUBERNETES_PROGRAMS.join(', ')}, coredns, helm
   folder     ${clusterFolder()}
@@ -43,15 +45,26 @@ async function main(args: readonly string[]): Promise<void> {
     console.log(HELP)
     return
   }
-  if (values.node) installForNode()
+  if (values.node) {
+    await telling(installForNode)
+    await telling(preparePrometheus)
+  }
   await build()
 }
 
-/** What it cannot install leaves the rest worth building: an API server needs none of it. */
 function installForNode(): void {
+  const installed = installPackages()
+  console.log(installed.length === 0 ? 'packages of a node: all here' : `installed ${installed.join(', ')}`)
+}
+
+async function preparePrometheus(): Promise<void> {
+  console.log(`Prometheus: ${(await unpackPrometheus()) === 'there' ? 'already here' : 'unpacked'}`)
+}
+
+/** What cannot be had leaves the rest worth building: an API server needs none of it. */
+async function telling(step: () => void | Promise<void>): Promise<void> {
   try {
-    const installed = installPackages()
-    console.log(installed.length === 0 ? 'packages of a node: all here' : `installed ${installed.join(', ')}`)
+    await step()
   } catch (error) {
     console.error(`setup:cluster: ${messageOf(error)}`)
     process.exitCode = 1

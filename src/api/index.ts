@@ -44,10 +44,12 @@ export {
   type AgentRuntimeSpec,
   agentRuntimeSpec,
   type BundleSelector,
+  DEFAULT_TOOL_MEMORY_MIB,
   type ModelSpec,
   type ScriptEntry,
   type SecretKeyRef,
   settingsSpec,
+  type ToolSecret,
 } from './kinds/agent-runtime.ts'
 export { API_VERSION, MAX_LIST, type ModelParameters } from './kinds/common.ts'
 export { DRAIN_SECONDS, MANAGED_FIELDS, type NetworkSpec } from './kinds/managed-pods.ts'
@@ -88,6 +90,7 @@ export {
   formatPath,
   type Problem,
   ProblemError,
+  problem,
   problemOf,
   problemOfIssues,
   problemsOfIssues,
@@ -96,8 +99,24 @@ export {
   STATE_REASONS,
   type StateReason,
 } from './reason.ts'
+export {
+  type HotReloadStats,
+  type HotReloadStatus,
+  RELOAD_PARTS,
+  type ReloadGraph,
+  type ReloadRecord,
+  reloadGraph,
+  reloadList,
+  reloadQuery,
+  reloadRecord,
+  reloadsOpenApi,
+  retryAnswer,
+  retryBody,
+  rollbackAnswer,
+  rollbackBody,
+} from './reloads.ts'
 export { digestOf, hashJson, hashText, revisionOf } from './revision.ts'
-export { type FileRole, type Role, roleOf } from './roles.ts'
+export { EXTENSION_POINTS, type ExtensionPoint, extensionPointOf, type FileRole, type Role, roleOf } from './roles.ts'
 export {
   type BundleStatus,
   CONDITION_TYPES,

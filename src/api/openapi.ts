@@ -34,7 +34,7 @@ const SENT = { ApplyRequest: applyRequest, BundlePush: bundlePush, Definition: d
 /** The field that the envelope leaves open, because each item is parsed on its own. */
 const openDefinition = applyRequest.shape.items.unwrap().valueType.shape.definition
 
-function schemasOf(named: Readonly<Record<string, z.ZodType>>, io: 'input' | 'output'): Record<string, unknown> {
+export function schemasOf(named: Readonly<Record<string, z.ZodType>>, io: 'input' | 'output'): Record<string, unknown> {
   const registry = z.registry<{ id: string }>()
   for (const [id, schema] of Object.entries(named)) registry.add(schema, { id })
   const { schemas } = z.toJSONSchema(registry, {

@@ -20,7 +20,7 @@ describe('the command line', () => {
     [['dev', QUICKSTART, '--port', ''], '--port must be a number'],
     [['dev', QUICKSTART, '--host', '0.0.0.0'], '--host 0.0.0.0 is reachable from other machines'],
     [['runtime', '--host', '0.0.0.0'], '--auth-key-file'],
-    [['runtime', '--isolation', 'process'], 'write --isolation none'],
+    [['runtime', '--isolation', 'thread'], 'must be process'],
     [['chat', 'x', '--url', 'http://x', '-n', 'team'], '--url and --namespace cannot go together'],
     [['status', '-A', '-n', 'team'], '--namespace and --all-namespaces cannot go together'],
     [['status', '--watch', '--wait'], '--watch and --wait cannot go together'],

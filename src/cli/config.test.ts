@@ -4,7 +4,20 @@ import { devConfig, parseConfig, runtimeConfig } from './config.ts'
 
 describe('a command’s configuration', () => {
   test('has defaults', () => {
-    expect(parseConfig(devConfig, {}, {})).toEqual({ port: 7777, host: '127.0.0.1', metricsPort: 9464, once: false })
+    expect(parseConfig(devConfig, {}, {})).toEqual({
+      port: 7777,
+      host: '127.0.0.1',
+      metricsPort: 9464,
+      once: false,
+      hotReload: true,
+      reloadLog: false,
+    })
+  })
+
+  test('takes HOT_RELOAD_ENABLED under the name that Agent Zero gave it', () => {
+    expect(parseConfig(runtimeConfig, {}, { HOT_RELOAD_ENABLED: 'False' }).hotReload).toBe(false)
+    expect(parseConfig(runtimeConfig, { hotReload: 'true' }, { HOT_RELOAD_ENABLED: 'false' }).hotReload).toBe(true)
+    expect(() => parseConfig(runtimeConfig, {}, { HOT_RELOAD_ENABLED: 'maybe' })).toThrow('HOT_RELOAD_ENABLED must be')
   })
 
   test('takes a flag before its variable, and the variable before the default', () => {
@@ -31,7 +44,7 @@ describe('a command’s configuration', () => {
     [{ bundle: ['Nope'] }, {}, '--bundle "Nope" must be NAME=DIR'],
     [{ drainSeconds: '-1' }, {}, '--drain-seconds must be a whole number of seconds from 0 to 3600'],
     [{ drainSeconds: 'soon' }, {}, '--drain-seconds must be a whole number of seconds'],
-    [{ isolation: 'process' }, {}, '--isolation is not there yet but for "none"'],
+    [{ isolation: 'thread' }, {}, '--isolation must be process'],
     [{}, { MIDFLIGHT_INSECURE_NO_AUTH: 'maybe' }, 'MIDFLIGHT_INSECURE_NO_AUTH'],
   ])('%j with %j is refused by name', (flags, environment, message) => {
     expect(() => parseConfig(runtimeConfig, flags, environment)).toThrow(message)

@@ -35,7 +35,16 @@ export const text = z.string().min(1, 'must not be empty')
 
 const listening = { port: port.default(7777), host: text.default('127.0.0.1'), metricsPort: port.default(9464) }
 
-export const devConfig = z.object({ ...listening, once: flag.default(false) })
+/** Whether the directories of bundles are followed; else they are read once. */
+const hotReload = flag.default(true)
+
+export const devConfig = z.object({
+  ...listening,
+  once: flag.default(false),
+  hotReload,
+  /** Dev mode tells its reloads on stdout by itself. */
+  reloadLog: flag.default(false),
+})
 export type DevConfig = z.output<typeof devConfig>
 
 const SECONDS = 'must be a whole number of seconds from 0 to 3600'
@@ -58,10 +67,12 @@ export const runtimeConfig = z
     bootSet: text.optional(),
     drainSeconds: seconds.default(10),
     finalScrapeSeconds: seconds.default(0),
+    hotReload,
+    reloadLog: flag.default(true),
     terminationLog: text.optional(),
     isolation: z
-      .enum(['none'], 'is not there yet but for "none": leave it out, or write --isolation none')
-      .default('none'),
+      .enum(['process', 'none'], 'must be process (each bundle in a process of its own) or none (in this process)')
+      .optional(),
   })
   .superRefine(checkManagement)
 export type RuntimeConfig = z.output<typeof runtimeConfig>
@@ -161,9 +172,12 @@ function parseBundle(entry: string, context: z.RefinementCtx): { name: string; d
 export const flagOf = (field: string): string =>
   `--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
+/** Variables that go by the name under which another system knows them. */
+const KNOWN_AS: Readonly<Record<string, string>> = { hotReload: 'HOT_RELOAD_ENABLED' }
+
 /** `metricsPort` → `MIDFLIGHT_METRICS_PORT`. */
 export const variableOf = (field: string): string =>
-  `MIDFLIGHT_${flagOf(field).slice(2).toUpperCase().replaceAll('-', '_')}`
+  KNOWN_AS[field] ?? `MIDFLIGHT_${flagOf(field).slice(2).toUpperCase().replaceAll('-', '_')}`
 
 /**
  * One command's configuration: its flags, else the environment, else the defaults.

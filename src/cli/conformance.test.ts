@@ -129,7 +129,12 @@ describe('midflight runtime with a management token', () => {
       })
       expect(await answer.json()).toMatchObject({ complete: true })
       expect((await fetch(`${health}/readyz`)).status).toBe(200)
-      expect(cli.stderr()).toBe('')
+      const lines = cli.stderr().trimEnd().split('\n')
+      expect(lines.map((line) => (JSON.parse(line) as { message: string }).message)).toEqual([
+        'Hot-reload manager initialized',
+        'Hot-reload file watcher started',
+        'Hot-reload system initialized',
+      ])
     },
     TIMEOUT,
   )

@@ -25,7 +25,13 @@ export type MountsObserver = {
   settled(): void
 }
 
-export function createMounts(runtime: MountedBundles, observer: MountsObserver, signal: AbortSignal): Mounts {
+/** @param reading `once`: each directory is read when it is there, and not again */
+export function createMounts(
+  runtime: MountedBundles,
+  observer: MountsObserver,
+  signal: AbortSignal,
+  reading: 'always' | 'once' = 'always',
+): Mounts {
   const mounts = new Map<string, Mount>()
   const ending = new Set<Promise<void>>()
 
@@ -33,7 +39,7 @@ export function createMounts(runtime: MountedBundles, observer: MountsObserver, 
     const first = Promise.withResolvers<void>()
     const stop = new AbortController()
     const follow = followDirectory(
-      { name, directory, runtime, observer },
+      { name, directory, runtime, observer, reading },
       AbortSignal.any([signal, stop.signal]),
       first,
     )
@@ -65,6 +71,7 @@ type Followed = {
   readonly directory: string
   readonly runtime: MountedBundles
   readonly observer: MountsObserver
+  readonly reading: 'always' | 'once'
 }
 
 /** Goes on until the signal aborts, whatever becomes of one version. */
@@ -75,6 +82,7 @@ async function followDirectory(followed: Followed, signal: AbortSignal, first: {
       await bring(event)
       first.resolve()
       followed.observer.settled()
+      if (followed.reading === 'once' && event.type === 'files') return
     }
   } finally {
     first.resolve()
@@ -94,7 +102,7 @@ function createBringer({ name, runtime, observer }: Followed): (event: Directory
       isOffered = true
       const bundle = { name, ...event.bundle }
       observer.offering(bundle)
-      await runtime.offer(bundle)
+      await runtime.offer(bundle, event.timing)
     } else if (isOffered) {
       observer.saw?.(name)
       await runtime.withdraw(name)

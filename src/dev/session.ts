@@ -20,6 +20,8 @@ export type SessionOptions = {
   /** Where secrets are looked for that no manifest has. */
   readonly environment: Environment
   readonly runtime: Management & MountedBundles & SnapshotSource
+  /** `once`: directories of bundles are read once. Manifests are followed all the same. Default always. */
+  readonly reading?: 'always' | 'once'
   /** Told of every reload after the first load. */
   readonly report: (report: Report) => void
 }
@@ -83,7 +85,7 @@ function createState(options: SessionOptions, signal: AbortSignal): State {
     observer,
     history,
     secrets: createSecrets((name) => objects.get(objectKey('Secret', name)), options.environment),
-    mounts: createMounts(options.runtime, mountsObserver, signal),
+    mounts: createMounts(options.runtime, mountsObserver, signal, options.reading),
     wake,
     phase: 'listing',
     entries: [],

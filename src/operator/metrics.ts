@@ -26,6 +26,10 @@ export type OperatorMetrics = {
 export type OperatorGauges = {
   /** Pods that lack something of a kind. */
   readonly podsBehind: (kind: PropagatedKind) => number
+  /** AgentRuntimes whose boot set is not what it is to be. */
+  readonly bootSetsUnwritten: () => number
+  /** Declared objects that only a change can mend, by kind. */
+  readonly stalled: () => Readonly<Record<string, number>>
   /** Objects in memory, by kind. */
   readonly cached: () => Readonly<Record<string, number>>
 }
@@ -52,6 +56,23 @@ export function operatorMetrics(registry: Registry, gauges: OperatorGauges): Ope
     registers,
     collect() {
       for (const kind of PROPAGATED_KINDS) this.set({ kind }, gauges.podsBehind(kind))
+    },
+  })
+  new Gauge({
+    name: 'midflight_boot_sets_unwritten',
+    help: 'AgentRuntimes whose boot set cannot be written: pods that start without an operator get an older one',
+    registers,
+    collect() {
+      this.set(gauges.bootSetsUnwritten())
+    },
+  })
+  new Gauge({
+    name: 'midflight_objects_stalled',
+    help: 'Agents, Teams, Workflows and AgentRuntimes whose condition Stalled is True: only a change can mend them',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      for (const [kind, count] of Object.entries(gauges.stalled())) this.set({ kind }, count)
     },
   })
   new Gauge({

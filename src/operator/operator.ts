@@ -201,11 +201,11 @@ class OperatorProcess {
     this.#items = createWorkQueue({ clock, metrics: queues.of('objects', priorities) })
     this.#runtimes = createWorkQueue({ clock, metrics: queues.of('runtimes', priorities) })
     this.#deploymentQueue = createWorkQueue({ clock, metrics: queues.of('deployments', priorities) })
+    const units = () => [...(this.#units?.all() ?? [])]
     this.#metrics = operatorMetrics(registry, {
-      podsBehind: (kind) => {
-        const units = [...(this.#units?.all() ?? [])]
-        return units.reduce((sum, unit) => sum + unit.acknowledged.behind(UNIT_PREFIX[kind]), 0)
-      },
+      podsBehind: (kind) => units().reduce((sum, { acknowledged }) => sum + acknowledged.behind(UNIT_PREFIX[kind]), 0),
+      bootSetsUnwritten: () => units().filter(({ view }) => view.boot !== undefined).length,
+      stalled: () => this.#world?.stalled() ?? {},
       cached: () => ({ ...this.#world?.counts(), ...this.#children?.counts() }),
     })
   }

@@ -1,20 +1,35 @@
 import type { ItemState as DeclaredState, Reason, RuntimeState } from '../api/index.ts'
-import { ITEM_STATES, type ItemState, type Metrics, RELOAD_KINDS, type ReloadKind } from '../metrics.ts'
-import type { Registry, RegistryObserver } from './registry/index.ts'
+import {
+  ITEM_STATES,
+  type ItemState,
+  type Metrics,
+  RELOAD_KINDS,
+  type ReloadKind,
+  type ReloadStage,
+} from '../metrics.ts'
+import type { Registry, RegistryObserver, Settlement } from './registry/index.ts'
+import type { HotReload } from './reload/index.ts'
+import { stagesOf } from './reload/record.ts'
 import type { RunObserver } from './run/index.ts'
 
-/** Counts what the registry settles and lets only the names that serve become label values. */
-export function registryObserver(metrics: Metrics): RegistryObserver {
+/**
+ * Counts what the registry settles and lets only the names that serve become label values.
+ * @param reloads told of what settles, when it has been counted
+ */
+export function registryObserver(metrics: Metrics, reloads: Pick<HotReload, 'settled'>): RegistryObserver {
   return {
-    settled: (id, source, { outcome, revision, error }, { loadMs, swapMs }) => {
+    settled: (settlement) => {
+      const { id, source, result, timing, noticed } = settlement
+      const { outcome, revision, error } = result
       const isRemoval = outcome === 'activated' && revision === undefined
       metrics.reloaded({
         source,
         kind: kindOf(id),
         result: isRemoval ? 'removed' : outcome,
         ...(error === undefined ? {} : { reason: error.reason }),
-        seconds: { load: loadMs / 1000, swap: swapMs / 1000, total: (loadMs + swapMs) / 1000 },
+        seconds: inSeconds({ ...stagesOf(settlement), total: totalOf(timing, noticed) }),
       })
+      reloads.settled(settlement)
     },
     swapped: ({ agents, teams, workflows, models, tools }) => {
       metrics.snapshotSwapped()
@@ -28,6 +43,12 @@ export function registryObserver(metrics: Metrics): RegistryObserver {
     },
   }
 }
+
+const totalOf = ({ loadMs, swapMs }: Settlement['timing'], noticed: Settlement['noticed']): number =>
+  (noticed === undefined ? 0 : noticed.detectMs + noticed.readMs) + loadMs + swapMs
+
+const inSeconds = (ms: Partial<Record<ReloadStage, number>>): Partial<Record<ReloadStage, number>> =>
+  Object.fromEntries(Object.entries(ms).map(([stage, value]) => [stage, value / 1000]))
 
 /** The first part of a unit's id: `agents/support` → `agents`. */
 const kindOf = (id: string): ReloadKind =>
@@ -48,6 +69,7 @@ export function runObserver(metrics: Metrics, registry: Registry): RunObserver {
       const name = served === undefined ? tool : `${served.bundle}/${served.name}`
       metrics.toolCalled(name, result === 'ok' ? 'ok' : 'error')
     },
+    extension: (_run, { point }, result) => metrics.extensionCalled(point, result === 'ok' ? 'ok' : 'error'),
   }
 }
 

@@ -1,22 +1,35 @@
+import { randomUUID } from 'node:crypto'
+import type { Owner, SecretKeyRef } from '../api/index.ts'
+import { systemClock } from '../clock.ts'
+import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { loadBundle } from './files/index.ts'
 import { loadModel } from './models/index.ts'
 import { createNetworks } from './network/index.ts'
 import { refreshGauges, registryObserver, runObserver } from './observe.ts'
 import { Registry } from './registry/index.ts'
-import { createRuns, type Runs } from './run/index.ts'
+import { HotReload } from './reload/index.ts'
+import { createRuns, type Runs, selfTestContext, type ToolSurroundings, withoutSecrets } from './run/index.ts'
 import { createMemorySessions } from './storage/index.ts'
 import type { ToolHost } from './tools/index.ts'
 
 export type RuntimeOptions = {
   readonly host: ToolHost
   readonly metrics: Metrics
+  /** Where lines of tool and extension files go: nowhere, when absent. */
+  readonly log?: Log
   /** Names of mounted bundles in the order in which a tool name is looked up. */
   readonly mounts?: readonly string[]
   /** Which of them may serve: all, which is the default, or only those that the settings name. */
   readonly mountsTaken?: 'all' | 'named' | undefined
   /** UID of the pod that this process runs in. */
   readonly podUid?: string | undefined
+  /** Who declares the bundles: what the operator does, nobody rolls back here. Default dev. */
+  readonly bundleOwner?: Owner
+  /** Whether the directories of bundles are followed, by whoever reads them. Default true. */
+  readonly hotReload?: boolean
+  /** Where each reload is told line by line, as Agent Zero does: nowhere, when absent. */
+  readonly reloadLog?: Log
   /** Whether URLs of resources may name loopback without being allowed to. */
   readonly loopback?: boolean
 }
@@ -25,12 +38,18 @@ export type RuntimeOptions = {
 export type Runtime = {
   readonly registry: Registry
   readonly runs: Runs
+  /** What tool code gets of this runtime, also outside of runs. */
+  readonly surroundings: ToolSurroundings
+  /** Reloads of files: their history, callbacks and modules. */
+  readonly hotReload: HotReload
   /** All metrics as text, gauges up to date. */
   readonly metricsText: () => Promise<string>
 }
 
 /** Longest load of one bundle, in milliseconds: its tools' top-level code included. */
 export const BUNDLE_LOAD_MS = 10_000
+
+const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
 
 /** Longest pause between two looks at what time alone decides, in milliseconds. */
 const TICK_MS = 1_000
@@ -41,17 +60,39 @@ const TICK_MS = 1_000
  */
 export function createRuntime(options: RuntimeOptions, signal: AbortSignal): Runtime {
   const { host, metrics, mounts = [], mountsTaken = 'all', podUid, loopback = false } = options
+  const { log = SILENT } = options
   const networkOf = createNetworks({ loopback })
-  const registry = new Registry({
+  const bootId = randomUUID()
+  const hotReload = new HotReload({
+    enabled: options.hotReload ?? true,
+    bootId,
+    snapshot: () => registry.current,
+    log: options.reloadLog ?? SILENT,
+    clock: systemClock,
+    signal,
+  })
+  const observer = registryObserver(metrics, hotReload)
+  const registry: Registry = new Registry({
+    bootId,
+    bundleOwner: options.bundleOwner ?? 'dev',
     mounts,
     mountsTaken,
     podUid,
     loadModel: (spec, apiKey, network) => loadModel(spec, apiKey, networkOf(network)),
-    loadBundle: (files, packages) => loadBundle(files, host, { packages, timeoutMs: BUNDLE_LOAD_MS }),
-    observer: registryObserver(metrics),
+    loadBundle: (files, packages, previous, { toolSecrets: secrets, hosting }) => {
+      const context = selfTestContext(log, files.name, secrets)
+      return loadBundle(files, host, { packages, timeoutMs: BUNDLE_LOAD_MS, previous, hosting, context }).catch(
+        (error) => {
+          throw withoutSecrets(error, { secrets })
+        },
+      )
+    },
+    observer,
   })
+  const surroundings = { secretOf: (ref: SecretKeyRef) => registry.secretOf(ref), log }
   const runs = createRuns({
     snapshots: registry,
+    surroundings,
     sessions: createMemorySessions(),
     observer: runObserver(metrics, registry),
   })
@@ -61,6 +102,8 @@ export function createRuntime(options: RuntimeOptions, signal: AbortSignal): Run
   return {
     registry,
     runs,
+    surroundings,
+    hotReload,
     metricsText: () => {
       refreshGauges(metrics, registry)
       return metrics.text()

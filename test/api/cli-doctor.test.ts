@@ -130,11 +130,15 @@ describeCluster('midflight doctor', () => {
       apiKey: { secretKeyRef: { name: 'llm', key: 'openai' } },
     }
     const adopt = { selector: { matchLabels: { app: 'nothing' } }, tokenSecretRef: { name: 'gone', key: 'token' } }
-    const spec = { models: [SCRIPTED, model], adopt, bundles: [{ name: 'files', configMap: 'nowhere' }] }
+    const tools = { secrets: [{ name: 'orders', secretKeyRef: { name: 'orders-api', key: 'token' } }] }
+    const spec = { models: [SCRIPTED, model], adopt, tools, bundles: [{ name: 'files', configMap: 'nowhere' }] }
     await cluster().apply(resource('AgentRuntime', 'team', 'lacking', spec))
     const { code, stdout } = await doctor('-n', 'team')
     expect(stdout).toMatch(
       /^FAIL {2}configmap team\/nowhere: is missing: bundle files of AgentRuntime lacking names it\n {6}→ kubectl create configmap nowhere -n team --from-file=DIRECTORY$/m,
+    )
+    expect(stdout).toMatch(
+      /^FAIL {2}secret team\/orders-api: is missing: tools\.secrets orders of AgentRuntime lacking names it$/m,
     )
     expect(stdout).toMatch(
       /^FAIL {2}secret team\/llm: is missing: model paid of AgentRuntime lacking names it\n {6}→ kubectl create secret generic llm -n team --from-literal=openai=VALUE$/m,

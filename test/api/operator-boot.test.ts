@@ -270,6 +270,7 @@ describeCluster('what pods start from while no operator runs', () => {
     const { status } = await scene.shows('AgentRuntime', 'default', 'Ready=False/BootSetNotWritten')
     expect(status?.conditions?.find(({ type }) => type === 'Available')?.status).toBe('True')
     expect((await scene.events('BootSetNotWritten')).join()).toContain('grant the right, or raise the quota')
+    expect(await operator?.metricsText()).toContain('midflight_boot_sets_unwritten 1')
     await scene.declare('Agent', 'other', { instructions: 'other' })
     await isServed()
     await cluster().kubectl(['delete', 'validatingadmissionpolicybinding/no-boot-sets'])
@@ -278,6 +279,7 @@ describeCluster('what pods start from while no operator runs', () => {
     // The API server goes on refusing for a while.
     await until('it is written', isWritten, 45_000)
     await scene.shows('AgentRuntime', 'default')
+    expect(await operator?.metricsText()).toContain('midflight_boot_sets_unwritten 0')
     clock.run(1)
     await scene.remove('Agent', 'more')
   })

@@ -62,7 +62,11 @@ describeNode('the pods of a managed runtime', () => {
     const talking = { models: [telling], network: { allow: [NETWORK.address] }, drainSeconds: DRAIN_SECONDS }
     ;[steady, hungry, scaled, rolled, imaged] = await Promise.all([
       make('steady', { replicas: 2 }),
-      make('hungry', { replicas: 2, resources: { limits }, ...eating }, { instructions: 'hungry', tools: ['eat'] }),
+      make(
+        'hungry',
+        { replicas: 2, resources: { limits }, tools: { isolation: 'none' }, ...eating },
+        { instructions: 'hungry', tools: ['eat'] },
+      ),
       make('scaled', { replicas: 1 }),
       make('rolled', { replicas: 2, ...talking }, { instructions: 'rolled', model: 'telling' }),
       make('imaged', { replicas: 1, drainSeconds: 0 }),

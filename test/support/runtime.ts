@@ -11,7 +11,7 @@ import { createLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { createRuntime, type Runtime } from '../../src/runtime/runtime.ts'
 import { createApp, createHealthApp, serve } from '../../src/runtime/server/index.ts'
-import { createInThreadHost } from '../../src/runtime/tools/index.ts'
+import { createToolHost } from '../../src/runtime/tools/index.ts'
 
 export type TestRuntime = Runtime & {
   readonly url: string
@@ -33,8 +33,11 @@ export async function startRuntime({ key, port = 0 }: { key?: string; port?: num
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
   const metrics = createMetrics({ process: false })
-  const runtime = createRuntime({ host: createInThreadHost(), metrics, loopback: true }, signal)
-  const { registry, runs } = runtime
+  const runtime = createRuntime(
+    { host: createToolHost({ isolation: 'none', output: 'ignore' }, signal), metrics, log, loopback: true },
+    signal,
+  )
+  const { registry, runs, surroundings } = runtime
   const app = createApp({
     snapshots: registry,
     runs,
@@ -42,6 +45,7 @@ export async function startRuntime({ key, port = 0 }: { key?: string; port?: num
     auth: key === undefined ? { type: 'none' } : { type: 'key', keys: () => [key] },
     info: { name: 'test', version: '0', osId: 'test' },
     log,
+    surroundings,
   })
   const health = createHealthApp({
     metrics: { contentType: metrics.contentType, text: runtime.metricsText },

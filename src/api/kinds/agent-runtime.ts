@@ -90,6 +90,20 @@ const bundle = z.strictObject({
   configMap: z.string().min(1).max(253).describe('ConfigMap that holds the files'),
 })
 
+const toolSecret = z.strictObject({
+  name: z
+    .string()
+    .min(1)
+    .max(63)
+    .regex(/^[a-zA-Z][a-zA-Z0-9_]*$/, 'must be letters, digits and "_", a letter first')
+    .describe('What files call it'),
+  secretKeyRef: secretKeyRef.describe('Key of a Secret of this namespace'),
+})
+export type ToolSecret = z.output<typeof toolSecret>
+
+/** Most memory of a process that runs tool files, unless the AgentRuntime says otherwise. */
+export const DEFAULT_TOOL_MEMORY_MIB = 256
+
 const IN_ORDER = 'File bundles in the order in which a tool name is looked up'
 
 /** What a runtime pod needs to know: the part of an AgentRuntime that compiles to the item `settings`. */
@@ -111,8 +125,23 @@ export const settingsSpec = z.strictObject({
       packages: setOf(z.string().min(1).max(214).regex(PACKAGE, 'must be the name of an npm package'))
         .default([])
         .describe('npm packages of the runtime’s image that tool files may import'),
+      secrets: listByName(toolSecret)
+        .default([])
+        .describe('Keys of Secrets that tool and extension files read as secrets.NAME in their context'),
+      isolation: z
+        .enum(['process', 'none'])
+        .optional()
+        .describe(
+          'Where tool and extension files run: each bundle in a process of its own, or all in the runtime’s. Default process in pods that the operator runs, none elsewhere',
+        ),
+      memoryMiB: z
+        .int()
+        .min(96)
+        .max(65_536)
+        .default(DEFAULT_TOOL_MEMORY_MIB)
+        .describe('Most memory of one such process'),
     })
-    .default({ timeoutSeconds: 30, packages: [] })
+    .default({ timeoutSeconds: 30, packages: [], secrets: [], memoryMiB: DEFAULT_TOOL_MEMORY_MIB })
     .describe('How tool files run'),
   network: network.default({ allow: [] }).describe('What URLs of this object may name besides public hosts'),
   dynamicApi: z
@@ -161,7 +190,10 @@ export type AdoptSpec = z.output<typeof adopt>
 
 const bundleSelector = z.strictObject({
   matchLabels: matchLabels.describe('Labels that a ConfigMap must have, each with this value'),
-  allowTools: z.boolean().default(false).describe('Whether these ConfigMaps may hold tools; otherwise prompts only'),
+  allowTools: z
+    .boolean()
+    .default(false)
+    .describe('Whether these ConfigMaps may hold tools and extensions; otherwise prompts only'),
 })
 export type BundleSelector = z.output<typeof bundleSelector>
 

@@ -3,9 +3,16 @@ import { type CommandGroup, collect } from './group.ts'
 
 const PORT = 'port of the API, 0 for any (default 7777)'
 const HOST = 'address to listen on (default 127.0.0.1)'
+const HOT_RELOAD = 'false: read the directories of bundles once, and not again when they change (default true)'
+const RELOAD_LOG = 'log each reload of a file line by line'
 const METRICS_PORT = 'port of metrics and health, 0 for any (default 9464)'
 
 export const addServers: CommandGroup = (program, io, finish) => {
+  addDev(program, io, finish)
+  addRuntime(program, io, finish)
+}
+
+const addDev: CommandGroup = (program, io, finish) => {
   program
     .command('dev')
     .argument('<dir...>', 'directories with manifests, tools/ and prompts/')
@@ -13,6 +20,8 @@ export const addServers: CommandGroup = (program, io, finish) => {
     .option('--port <port>', PORT)
     .option('--host <host>', HOST)
     .option('--metrics-port <port>', METRICS_PORT)
+    .option('--hot-reload <boolean>', HOT_RELOAD)
+    .option('--reload-log <boolean>', `${RELOAD_LOG} (default false)`)
     .option('--once', 'load, say what was loaded and end: 0 when all is well, else 1')
     .addHelpText('after', '\nExample:\n  midflight dev deploy/samples/quickstart --port 8080')
     .action(async (directories: string[], flags: object) => {
@@ -20,6 +29,9 @@ export const addServers: CommandGroup = (program, io, finish) => {
       const { dev } = await import('../serve/dev.ts')
       finish(await dev(directories, config, io))
     })
+}
+
+const addRuntime: CommandGroup = (program, io, finish) => {
   program
     .command('runtime')
     .description('Run one runtime: by hand, or with --management-token-file as an operator says')
@@ -54,8 +66,13 @@ export const addServers: CommandGroup = (program, io, finish) => {
       '--final-scrape-seconds <seconds>',
       'how long, when that interrupted runs, the metrics that tell it may wait to be scraped (default 0)',
     )
+    .option('--hot-reload <boolean>', HOT_RELOAD)
+    .option('--reload-log <boolean>', `${RELOAD_LOG} (default true)`)
     .option('--termination-log <file>', 'file that then tells it too: in a pod, /dev/termination-log')
-    .option('--isolation <mode>', 'where tool code runs: none (in this process)')
+    .option(
+      '--isolation <mode>',
+      'where tool code runs unless the settings say: process (each bundle in one of its own; default with --boot-set) or none (in this process; default)',
+    )
     .addHelpText(
       'after',
       '\nExample:\n  midflight runtime --definitions agents.yaml --bundle support=./files --auth-key-file key\n  midflight runtime --management-token-file token   (an operator brings the items)\n  midflight runtime --host :: --auth-key-file key --management-host :: --management-token-file token   (in a pod)',

@@ -22,7 +22,9 @@ export async function dev(directories: readonly string[], config: DevConfig, io:
   }
   const stop = linkedTo(io.signal)
   try {
-    const loaded = await load({ manifests: directories, bundles: directoryBundles(directories) }, io, stop.signal)
+    const bundles = directoryBundles(directories)
+    const { hotReload, reloadLog } = config
+    const loaded = await load({ manifests: directories, bundles, hotReload, reloadLog }, io, stop.signal)
     if (io.signal.aborted) return 0
     stop.release()
     io.stdout.write(`loaded ${directories.join(', ')}\n`)
@@ -36,7 +38,9 @@ export async function dev(directories: readonly string[], config: DevConfig, io:
       dynamicApi: 'on',
     })
     io.stdout.write(`\nAPI      ${api.url}\nmetrics  ${health.url}/metrics\n`)
-    io.stdout.write(`${exampleOf(loaded.runtime.registry.current, api.url)}\nWatching. Ctrl-C stops.\n`)
+    io.stdout.write(
+      `${exampleOf(loaded.runtime.registry.current, api.url)}\n${hotReload ? 'Watching.' : 'Watching manifests; hot reload of files is disabled.'} Ctrl-C stops.\n`,
+    )
     await Promise.all([loaded.session.ended, api.closed, health.closed])
     return 0
   } finally {

@@ -2,7 +2,7 @@ import { type Linked, linkedTo, systemClock } from '../../clock.ts'
 import type { Session } from '../../dev/index.ts'
 // Not by way of the index: a runtime that an operator drives needs nothing that reads manifests, and starts faster.
 import { formatProblem } from '../../dev/report.ts'
-import { createLog, type Log } from '../../log.ts'
+import { createLog, type Log, type LogLevel } from '../../log.ts'
 import { createMetrics, type Metrics } from '../../metrics.ts'
 import { toolClashes } from '../../runtime/registry/index.ts'
 import { createRuntime, type Runtime } from '../../runtime/runtime.ts'
@@ -20,7 +20,7 @@ import {
   serve,
   type TlsFiles,
 } from '../../runtime/server/index.ts'
-import { createInThreadHost } from '../../runtime/tools/index.ts'
+import { createToolHost, type Isolation, type ToolHost } from '../../runtime/tools/index.ts'
 import { version } from '../files.ts'
 import { hasColor, type Io, plural } from '../io.ts'
 import { logStrayErrors } from '../process-events.ts'
@@ -30,22 +30,46 @@ import { type ManagedOptions, startManaged } from './managed.ts'
 /** A runtime in this process and the session that keeps it loaded. */
 export type Loaded = { readonly runtime: Runtime; readonly session: Session; readonly metrics: Metrics }
 
-export type ManagedSources = ManagedOptions & { readonly podUid?: string | undefined }
+export type ManagedSources = ManagedOptions & {
+  readonly podUid?: string | undefined
+  /** Where tool code runs unless the settings say. Default: with a boot set in processes of its own. */
+  readonly isolation?: Isolation | undefined
+  /** Where lines of tool and extension files go: nowhere, when absent. */
+  readonly log?: Log
+  /** Where each reload is told: nowhere, when absent. */
+  readonly reloadLog?: Log | undefined
+}
 
 /**
  * A runtime with its mounted directories, and everything else left to an operator. Where it has a boot set, its pod may
  * have mounts of bundles that are declared no more: then only those serve that the settings name.
  */
-export async function loadManaged({ podUid, ...sources }: ManagedSources, signal: AbortSignal): Promise<Loaded> {
+export async function loadManaged(
+  { podUid, log, reloadLog, isolation, ...sources }: ManagedSources,
+  signal: AbortSignal,
+): Promise<Loaded> {
+  const { hotReload = true } = sources
   const metrics = createMetrics()
   const mounts = sources.bundles.map(({ name }) => name)
   const mountsTaken = sources.bootSet === undefined ? 'all' : 'named'
-  const runtime = createRuntime({ host: createInThreadHost(), metrics, mounts, mountsTaken, podUid }, signal)
+  const isPod = sources.bootSet !== undefined
+  const host = toolHost(isolation ?? (isPod ? 'process' : 'none'), metrics, signal)
+  const told = { hotReload, bundleOwner: 'operator', ...(log && { log }), ...(reloadLog && { reloadLog }) } as const
+  const runtime = createRuntime({ host, metrics, ...told, mounts, mountsTaken, podUid }, signal)
   return { runtime, session: await startManaged(runtime.registry, sources, signal), metrics }
 }
 
-const serverLog = (io: Io): Log =>
-  createLog({ level: 'warn', format: io.stderr.isTTY === true ? 'pretty' : 'json', destination: io.stderr })
+/** Where tool code runs; what it prints is this process's output. */
+export const toolHost = (isolation: Isolation, metrics: Metrics, signal: AbortSignal): ToolHost =>
+  createToolHost({ isolation, output: 'inherit', onRestart: (cause) => metrics.toolHostRestarted(cause) }, signal)
+
+/** Where the lines of tool and extension files go, and what befell their extensions. */
+export const toolLog = (io: Io): Log => logTo(io, 'info')
+
+const serverLog = (io: Io): Log => logTo(io, 'warn')
+
+const logTo = (io: Io, level: LogLevel): Log =>
+  createLog({ level, format: io.stderr.isTTY === true ? 'pretty' : 'json', destination: io.stderr })
 
 export type ManagementOptions = {
   readonly host: string
@@ -109,6 +133,8 @@ export async function serveBoth(
     auth,
     info: { name: 'Midflight', version: version(), osId: 'midflight' },
     log,
+    surroundings: runtime.surroundings,
+    reloads: { hotReload: runtime.hotReload, bundles: registry, signal: io.signal },
     onToolCall: ({ bundle, name }, result) => metrics.toolCalled(`${bundle}/${name}`, result),
   })
   const asked = io.signal
@@ -141,7 +167,7 @@ const NOT_COMPLETE =
 
 /** What is served, and what is not and why. */
 export function printLoaded({ runtime, session }: Loaded, io: Io): void {
-  const { agents, teams, workflows, models, tools, bundles } = runtime.registry.current
+  const { agents, teams, workflows, models, tools, extensions, bundles } = runtime.registry.current
   const prompts = [...bundles.values()].flatMap((bundle) => [...bundle.prompts.keys()])
   const rows: readonly (readonly [string, Iterable<string>])[] = [
     ['agent', agents.keys()],
@@ -149,11 +175,15 @@ export function printLoaded({ runtime, session }: Loaded, io: Io): void {
     ['workflow', workflows.keys()],
     ['model', models.keys()],
     ['tool', [...tools.keys()].filter((name) => name.includes('/'))],
+    [
+      'extension',
+      [...extensions.values()].flat().map(({ bundle, description }) => `${bundle.name}/${description.name}`),
+    ],
     ['prompt', prompts],
   ]
   for (const [word, names] of rows) {
     const list = [...names].sort()
-    if (list.length > 0) io.stdout.write(`  ${plural(list.length, word).padEnd(13)}${shortList(list)}\n`)
+    if (list.length > 0) io.stdout.write(`  ${`${plural(list.length, word)} `.padEnd(13)}${shortList(list)}\n`)
   }
   for (const [name, { warnings }] of bundles) {
     for (const warning of warnings) io.stdout.write(`  warning: bundle ${name}: ${warning}\n`)

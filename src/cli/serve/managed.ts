@@ -10,6 +10,8 @@ export type ManagedOptions = {
   readonly bundles: readonly DirectoryBundle[]
   /** Directory of the boot set. */
   readonly bootSet?: string | undefined
+  /** Whether the directories are followed, which is the default; else they are read once. */
+  readonly hotReload?: boolean
   /** What the boot set brought, a line each. */
   readonly tell: (line: string) => void
 }
@@ -22,7 +24,7 @@ export type ManagedOptions = {
  */
 export async function startManaged(
   registry: Registry,
-  { bundles, bootSet, tell }: ManagedOptions,
+  { bundles, bootSet, hotReload = true, tell }: ManagedOptions,
   signal: AbortSignal,
 ): Promise<Session> {
   if (bootSet !== undefined) {
@@ -30,7 +32,8 @@ export async function startManaged(
     const boot = await bootFrom(bootSet, registry, { mounts: bundles, now })
     for (const line of describeBoot(boot, bootSet, now)) tell(line)
   }
-  const mounts = createMounts(registry, { offering: () => undefined, settled: () => undefined }, signal)
+  const observer = { offering: () => undefined, settled: () => undefined }
+  const mounts = createMounts(registry, observer, signal, hotReload ? 'always' : 'once')
   await mounts.follow(new Map(bundles.map(({ name, directory }) => [name, directory])))
   const { promise, resolve } = Promise.withResolvers<void>()
   if (signal.aborted) resolve()

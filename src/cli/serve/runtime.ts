@@ -10,7 +10,7 @@ import {
 import { type RuntimeConfig, UsageError } from '../config.ts'
 import { pathKind, readKey, requireDirectories } from '../files.ts'
 import type { Io } from '../io.ts'
-import { type Loaded, loadManaged, printLoaded, serveBoth, serveManagement } from './host.ts'
+import { type Loaded, loadManaged, printLoaded, serveBoth, serveManagement, toolLog } from './host.ts'
 
 /**
  * Runs one runtime, until it is stopped: by hand, or with a management token as an operator says. What was loaded is
@@ -70,12 +70,17 @@ function checkPaths({ bundle, definitions }: RuntimeConfig): void {
 }
 
 async function loadFor(config: RuntimeConfig, io: Io, signal: AbortSignal): Promise<Loaded> {
-  const { bundle, definitions, managementTokenFile, podUid, bootSet } = config
+  const { bundle, definitions, managementTokenFile, podUid, bootSet, hotReload, reloadLog, isolation } = config
   const tell = (line: string) => void io.stdout.write(`${line}\n`)
   const bundles = bundle.map((each) => ({ ...each, standsIn: false }))
-  if (managementTokenFile.length > 0) return loadManaged({ bundles, podUid, bootSet, tell }, signal)
+  if (managementTokenFile.length > 0) {
+    const log = toolLog(io)
+    const logs = { log, reloadLog: reloadLog ? log : undefined }
+    return loadManaged({ bundles, podUid, bootSet, hotReload, isolation, tell, ...logs }, signal)
+  }
   const { load } = await import('./load.ts')
-  return load({ manifests: definitions === undefined ? [] : [definitions], bundles }, io, signal)
+  const manifests = definitions === undefined ? [] : [definitions]
+  return load({ manifests, bundles, hotReload, reloadLog, ...(isolation && { isolation }) }, io, signal)
 }
 
 /** Reads the tokens before anything is loaded. Undefined when the management protocol is not asked for. */

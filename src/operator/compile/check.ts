@@ -7,12 +7,13 @@ import {
   type SpecOf,
   type WorkflowStep,
 } from '../../api/index.ts'
+import { checkMemory } from './memory.ts'
 
 /** What a schema cannot tell but the object alone can: CEL text, regular expressions, the graph of steps. */
 export function checkResource(resource: Resource): Problem | undefined {
   switch (resource.kind) {
     case 'AgentRuntime':
-      return checkScripts(resource.spec)
+      return checkScripts(resource.spec) ?? checkMemory(resource.spec)
     case 'Workflow':
       return checkSteps(resource.spec.steps)
     case 'Agent':

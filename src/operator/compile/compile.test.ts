@@ -23,6 +23,12 @@ const RUNTIME = object('AgentRuntime', 'default', {
     { name: 'b', provider: 'google', model: 'x', apiKey: { secretKeyRef: { name: 'llm', key: 'k' } } },
   ],
   bundles: [{ name: 'files', configMap: 'support-files' }],
+  tools: {
+    secrets: [
+      { name: 'orders', secretKeyRef: { name: 'orders-api', key: 'token' } },
+      { name: 'model', secretKeyRef: { name: 'llm', key: 'k' } },
+    ],
+  },
 })
 
 describe('compile', () => {
@@ -33,7 +39,10 @@ describe('compile', () => {
     )
     expect([...items.keys()].sort()).toEqual(['agents/a', 'settings', 'workflows/w'])
     expect(bundles).toEqual([{ name: 'files', configMap: 'support-files' }])
-    expect(secrets).toEqual([{ name: 'llm', key: 'k' }])
+    expect(secrets).toEqual([
+      { name: 'llm', key: 'k' },
+      { name: 'orders-api', key: 'token' },
+    ])
     expect(problems).toEqual([])
   })
 

@@ -80,7 +80,10 @@ export function combine(entries: Iterable<Entry>, runtime: string, selected: rea
     held,
     problems: refused,
     bundles: spec?.bundles ?? [],
-    secrets: uniqueSecrets(spec?.models.flatMap(({ apiKey }) => (apiKey ? [apiKey.secretKeyRef] : [])) ?? []),
+    secrets: uniqueSecrets([
+      ...(spec?.models.flatMap(({ apiKey }) => (apiKey ? [apiKey.secretKeyRef] : [])) ?? []),
+      ...(spec?.tools.secrets.map(({ secretKeyRef }) => secretKeyRef) ?? []),
+    ]),
   }
 }
 

@@ -13,6 +13,7 @@ const PAID = {
 }
 const FILES = { bundles: [{ name: 'files', configMap: 'support' }] }
 const TOOL = { 'tools/x.ts': '1' }
+const EXTENSION = { '_1.run_end.extension.ts': '1' }
 const PROMPT = { 'prompts/a.md': '1' }
 
 function make(spec: object = {}) {
@@ -80,6 +81,14 @@ describe('a bundle', () => {
       view(({ dependents }) => {
         dependents.selected = ['labelled']
         dependents.put('ConfigMap', 'labelled', TOOL)
+      }, selecting()),
+      ['unknown', 'ToolsNotAllowed', true],
+    ],
+    [
+      'that a label selects, with an extension, as it has not been allowed',
+      view(({ dependents }) => {
+        dependents.selected = ['labelled']
+        dependents.put('ConfigMap', 'labelled', EXTENSION)
       }, selecting()),
       ['unknown', 'ToolsNotAllowed', true],
     ],

@@ -176,13 +176,16 @@ function bundleFrom(
       return { input: GONE, problem: { reason: 'ConfigMapNotFound', message } }
     }
     case 'found': {
-      const tool = mayHoldTools ? undefined : [...view.data.keys()].find((path) => roleOf(path).role === 'tool')
-      if (tool === undefined) return { input: inputFrom(name, view.data) }
-      const message = `ConfigMap "${configMap}" holds the tool ${tool}: set spec.bundleSelector.allowTools, or name the ConfigMap in spec.bundles`
-      return { input: UNKNOWN, problem: { reason: 'ToolsNotAllowed', message, file: tool } }
+      const code = mayHoldTools ? undefined : [...view.data.keys()].find((path) => isCode(path))
+      if (code === undefined) return { input: inputFrom(name, view.data) }
+      const message = `ConfigMap "${configMap}" holds the ${roleOf(code).role} ${code}: set spec.bundleSelector.allowTools, or name the ConfigMap in spec.bundles`
+      return { input: UNKNOWN, problem: { reason: 'ToolsNotAllowed', message, file: code } }
     }
   }
 }
+
+/** Whether a file runs by itself: helpers run only when one of these imports them. */
+const isCode = (path: string): boolean => ['tool', 'extension'].includes(roleOf(path).role)
 
 const inputs = new WeakMap<ReadonlyMap<string, Uint8Array>, BundleInput>()
 

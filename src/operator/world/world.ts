@@ -54,6 +54,8 @@ export interface World {
   runtimes(): Iterable<KubeObject>
   /** How many objects of each kind there are. */
   counts(): Record<string, number>
+  /** How many of each kind say of themselves that time does not help: `Stalled`. */
+  stalled(): Record<string, number>
   /** Resolves when the signal has aborted and nothing is watched any more. */
   readonly ended: Promise<unknown>
 }
@@ -65,6 +67,15 @@ type Shelf = {
   readonly expectations: Expectations
   readonly kind: Kind
   readonly namespace: string | undefined
+}
+
+/** Read without a schema: thousands of objects are looked at with every scrape. */
+function isStalled({ status }: KubeObject): boolean {
+  const { conditions } = (status ?? {}) as { readonly conditions?: unknown }
+  if (!Array.isArray(conditions)) return false
+  return conditions.some(
+    (each: { type?: unknown; status?: unknown } | null) => each?.type === 'Stalled' && each.status === 'True',
+  )
 }
 
 /** Watches the four kinds in the given namespaces until the signal aborts. */
@@ -90,6 +101,11 @@ export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
   function take({ event: { type, object, isInitial }, expectations }: Arrival): void {
     const change = type === 'DELETED' ? catalogue.remove(object) : catalogue.put(object)
     options.onObject({ object, change, isInitial, isOwn: expectations.shown(object) && type !== 'DELETED' })
+  }
+  function countOf(count: (store: Store) => number): Record<string, number> {
+    const out: Record<string, number> = {}
+    for (const { kind, store } of shelves) out[kind] = (out[kind] ?? 0) + count(store)
+    return out
   }
   const liveness = createLiveness(clock)
   const watches = shelves.map((each) => {
@@ -117,11 +133,8 @@ export function watchWorld(options: WorldOptions, signal: AbortSignal): World {
       return found.expectations
     },
     runtimes: () => shelves.flatMap(({ kind, store }) => (kind === 'AgentRuntime' ? store.list() : [])),
-    counts: () => {
-      const out: Record<string, number> = {}
-      for (const { kind, store } of shelves) out[kind] = (out[kind] ?? 0) + store.size
-      return out
-    },
+    counts: () => countOf(({ size }) => size),
+    stalled: () => countOf((store) => store.list().filter(isStalled).length),
     ended: Promise.all(watches),
   }
 }

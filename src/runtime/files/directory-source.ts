@@ -14,9 +14,12 @@ import {
 } from './read.ts'
 import { createDirectoryWatch, createWake } from './watch.ts'
 
+/** How long it took, in milliseconds, from the first notice of a change until it was at rest, and to read it. */
+export type DirectoryTiming = { readonly detectMs: number; readonly readMs: number }
+
 /** What a directory shows now, or why it cannot be read. */
 export type DirectoryEvent =
-  | { readonly type: 'files'; readonly bundle: DirectoryFiles }
+  | { readonly type: 'files'; readonly bundle: DirectoryFiles; readonly timing: DirectoryTiming }
   | { readonly type: 'failed'; readonly problem: Problem }
 
 /** A file written in place is whole when nothing was written to it for this long, in milliseconds. */
@@ -69,9 +72,9 @@ function restOf(stamp: FileStamp | undefined, before: FileStamp | undefined, ear
   return arrived && !grew ? 0 : QUIET_MS
 }
 
-type Look =
-  | { readonly type: 'resting'; readonly ms: number }
-  | { readonly type: 'seen'; readonly event: DirectoryEvent }
+type Shown = { readonly type: 'files'; readonly bundle: DirectoryFiles } | Extract<DirectoryEvent, { type: 'failed' }>
+
+type Look = { readonly type: 'resting'; readonly ms: number } | { readonly type: 'seen'; readonly event: Shown }
 
 const failed = (directory: string, error: unknown): Look => ({
   type: 'seen',
@@ -122,8 +125,25 @@ export type WatchOptions = {
   readonly reconcileMs?: number
 }
 
-const keyOf = (event: DirectoryEvent): string =>
-  event.type === 'files' ? event.bundle.hash : JSON.stringify(event.problem)
+const timed = (event: Shown, timing: DirectoryTiming): DirectoryEvent =>
+  event.type === 'files' ? { ...event, timing } : event
+
+/** Measures from the first notice of a change, if there was one, to the look that sees it at rest. */
+function createStopwatch() {
+  let noticedAt: number | undefined
+  return {
+    noticed(): void {
+      noticedAt ??= performance.now()
+    },
+    seen(lookedAt: number): DirectoryTiming {
+      const detectMs = lookedAt - (noticedAt ?? lookedAt)
+      noticedAt = undefined
+      return { detectMs, readMs: performance.now() - lookedAt }
+    },
+  }
+}
+
+const keyOf = (event: Shown): string => (event.type === 'files' ? event.bundle.hash : JSON.stringify(event.problem))
 
 /**
  * What a directory shows, from now on: one event at once, then one whenever its content or the reason why it cannot be
@@ -136,7 +156,11 @@ export async function* watchDirectory(
   { reconcileMs = RECONCILE_MS }: WatchOptions = {},
 ): AsyncGenerator<DirectoryEvent, void> {
   const wake = createWake(signal)
-  const watching = createDirectoryWatch(wake.notify)
+  const stopwatch = createStopwatch()
+  const watching = createDirectoryWatch(() => {
+    stopwatch.noticed()
+    wake.notify()
+  })
   const look = createLook(directory)
   const followAndLook = (shape: DirectoryShape): Look => {
     try {
@@ -149,11 +173,14 @@ export async function* watchDirectory(
   let told = ''
   try {
     while (!signal.aborted) {
+      const lookedAt = performance.now()
       const shape = shapeOf(directory)
       const result = followAndLook(shape)
-      if (result.type === 'seen' && keyOf(result.event) !== told) {
-        told = keyOf(result.event)
-        yield result.event
+      if (result.type === 'seen') {
+        const timing = stopwatch.seen(lookedAt)
+        const key = keyOf(result.event)
+        if (key !== told) yield timed(result.event, timing)
+        told = key
       }
       await wake.sleep(result.type === 'resting' ? result.ms : shape.kind === 'absent' ? ABSENT_MS : reconcileMs)
     }

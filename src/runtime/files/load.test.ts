@@ -6,6 +6,7 @@ import { loadBundle } from './load.ts'
 
 const options = { packages: [], timeoutMs: 1000 }
 const TOOL = 'export default { description: "adds", execute: () => 3 }'
+const EXTENSION = 'export default { execute() {} }'
 const load = (sources: Sources) => loadBundle(bundleFrom(sources), createInThreadHost(), options)
 
 describe('a bundle', () => {
@@ -26,12 +27,23 @@ describe('a bundle', () => {
     const bundle = { ...bundleFrom({ 'tools/add.ts': TOOL }), warnings: ['left out "pic.png": large'] }
     expect((await loadBundle(bundle, createInThreadHost(), options)).warnings).toEqual(['left out "pic.png": large'])
   })
-  test('warns of extensions, which are not run', async () => {
-    const { warnings } = await load({ 'extensions/trim.ts': 'throw 1', 'b.run_end.extension.ts': '' })
-    expect(warnings).toEqual([
-      'extensions/trim.ts is an extension; this version does not run extensions',
-      'b.run_end.extension.ts is an extension; this version does not run extensions',
-    ])
+  test.each([
+    ['in folders', { 'extensions/run_end/_10_trim.ts': EXTENSION, 'extensions/run_end/lib/x.ts': 'throw 1' }],
+    ['in a flat ConfigMap', { '_10_trim.run_end.extension.ts': EXTENSION }],
+  ])('gives the same extensions %s', async (_shape, sources) => {
+    const { tools } = await load(sources)
+    expect(tools.extensions).toMatchObject([{ name: '_10_trim', bundle: 'support', point: 'run_end' }])
+  })
+  test.each([
+    ['extensions/trim.ts', 'names no point'],
+    ['trim.extension.ts', 'names no point'],
+    ['extensions/run_ends/trim.ts', 'names the point "run_ends"'],
+    ['trim.runEnd.extension.ts', 'names the point "runEnd"'],
+  ])('is refused with the list of points for %s', async (path, fault) => {
+    const problem = await problemFrom(() => load({ [path]: EXTENSION }))
+    expect(problem).toMatchObject({ reason: 'InvalidFileName', file: path })
+    expect(problem.message).toContain(fault)
+    expect(problem.message).toContain('run_start, before_model, after_model, before_tool, after_tool, run_end')
   })
 })
 

@@ -1,5 +1,5 @@
 import type { BundleFiles } from '../../api/index.ts'
-import type { ToolSet } from '../tools/port.ts'
+import type { Hosting, ToolSet } from '../tools/port.ts'
 
 /** A prompt file with its includes filled in. */
 export type LoadedPrompt = { readonly name: string; readonly file: string; readonly text: string }
@@ -10,6 +10,8 @@ export type LoadedBundle = {
   readonly hash: string
   readonly source: BundleFiles
   readonly tools: ToolSet
+  /** Where the settings wanted its code to run. */
+  readonly hosting?: Hosting | undefined
   /** By prompt name: `support.md` for `prompts/support.md` and `support.prompt.md` alike. */
   readonly prompts: ReadonlyMap<string, LoadedPrompt>
   readonly warnings: readonly string[]

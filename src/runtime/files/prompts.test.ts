@@ -11,6 +11,9 @@ describe('a prompt', () => {
       'Hi {{name}} {{include x}}\n',
     )
   })
+  test('keeps an include that a backslash stands before', () => {
+    expect(textOfPrompt({ 'prompts/a.md': '\\{{include "none.md"}}' }, 'a.md')).toBe('\\{{include "none.md"}}')
+  })
   test('includes a file relative to its own folder', () => {
     const sources = {
       'prompts/eu/a.md': '<{{include "../tone.md"}}>{{ include "../../data/x.txt" }}',

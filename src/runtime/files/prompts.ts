@@ -6,7 +6,8 @@ import { type Position, positionAt, textOf } from './text.ts'
 /** Longest prompt with its includes filled in, in characters. */
 export const MAX_PROMPT = 262_144
 
-const INCLUDE = /\{\{\s*include\s+"([^"\n]*)"\s*\}\}/g
+/** A backslash before it keeps it as text; a run takes the backslash away when it fills in variables. */
+const INCLUDE = /(?<!\\)\{\{\s*include\s+"([^"\n]*)"\s*\}\}/g
 
 /** Where a file asks for an include; the position is worked out only when it is to be told. */
 type Asked = { readonly file: string; readonly position: () => Position }
@@ -32,6 +33,22 @@ export function loadPrompts(bundle: BundleFiles): ReadonlyMap<string, LoadedProm
     return text
   }
   return new Map([...files].map(([name, file]) => [name, { name, file, text: expand(file, []) }]))
+}
+
+/** The files that each prompt, and each file that is included, includes itself; of a bundle whose prompts load. */
+export function includesOf(bundle: BundleFiles): ReadonlyMap<string, readonly string[]> {
+  const files = promptFiles(bundle.files)
+  const includes = new Map<string, readonly string[]>()
+  const waiting = [...files.values()]
+  for (let file = waiting.pop(); file !== undefined; file = waiting.pop()) {
+    if (includes.has(file)) continue
+    const asked = { file, position: () => ({ line: 1, column: 1 }) }
+    const targets = [...readText(bundle.files, file).matchAll(INCLUDE)].map(([, target = '']) => target)
+    const found = targets.map((target) => resolveInclude(target, asked, bundle.files, files))
+    includes.set(file, [...new Set(found)])
+    waiting.push(...found)
+  }
+  return includes
 }
 
 function promptFiles(files: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, string> {

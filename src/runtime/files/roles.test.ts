@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { roleOf } from '../../api/index.ts'
+import { EXTENSION_POINTS, extensionPointOf, roleOf } from '../../api/index.ts'
 import { checkPath } from './bounds.ts'
 import { problemFrom } from './bundle.fixture.ts'
 
@@ -16,8 +16,8 @@ describe('the role and name of a file', () => {
     ['prompts/eu/support.md', 'prompt', 'eu/support.md'],
     ['eu/support.prompt.md', 'prompt', 'eu/support.md'],
     ['prompts/plain', 'prompt', 'plain'],
-    ['extensions/trim.ts', 'extension', 'trim'],
-    ['_10_trim.run_end.extension.ts', 'extension', '_10_trim.run_end'],
+    ['extensions/run_end/lib/words.ts', 'helper', 'extensions/run_end/lib/words.ts'],
+    ['extensions/run_end/trim.test.ts', 'helper', 'extensions/run_end/trim.test.ts'],
     ['tools/lib/format.ts', 'helper', 'tools/lib/format.ts'],
     ['tools/weather.test.ts', 'helper', 'tools/weather.test.ts'],
     ['tools/weather.d.ts', 'helper', 'tools/weather.d.ts'],
@@ -30,6 +30,23 @@ describe('the role and name of a file', () => {
     ['constructor.prompt.md', 'prompt', 'constructor.md'],
   ])('%s is a %s called %s', (path, role, name) => {
     expect(roleOf(path)).toEqual({ role, name })
+  })
+})
+
+describe('the name and the point of an extension', () => {
+  test.each([
+    ['extensions/run_end/_10_trim.ts', '_10_trim', 'run_end'],
+    ['_10_trim.run_end.extension.ts', '_10_trim', 'run_end'],
+    ['lib/_10_trim.run_end.extension.js', '_10_trim', 'run_end'],
+    ['extensions/run_end/v1.2.extension.ts', 'v1.2', 'run_end'],
+    ['extensions/run_end/trim.before_tool.extension.ts', 'trim', 'before_tool'],
+    ['extensions/later/trim.ts', 'trim', 'later'],
+    ['trim.later.extension.ts', 'trim', 'later'],
+    ['extensions/trim.ts', 'trim', ''],
+    ['trim.extension.ts', 'trim', ''],
+  ])('are told by %s', (path, name, point) => {
+    expect(roleOf(path)).toEqual({ role: 'extension', name, point })
+    expect(extensionPointOf(path)).toBe(EXTENSION_POINTS.find((known) => known === point))
   })
 })
 

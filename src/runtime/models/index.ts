@@ -1,5 +1,5 @@
 export { CALL_LIMITS, type CallPolicy, callModel, type ModelCall } from './call.ts'
-export { loadModel } from './load.ts'
+export { loadModel, redaction } from './load.ts'
 export { type CallParameters, callParameters } from './parameters.ts'
 export { scriptedModel } from './scripted.ts'
 export { type ModelDelta, type ModelTurn, parseArguments } from './turn.ts'

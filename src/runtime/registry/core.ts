@@ -1,4 +1,5 @@
-import { type ItemResult, type Owner, type Problem, RUNNABLE } from '../../api/index.ts'
+import { type BundleFiles, type ItemResult, type Owner, type Problem, RUNNABLE } from '../../api/index.ts'
+import type { LoadedBundle } from '../files/loaded.ts'
 import { Pins } from './pins.ts'
 import { buildSnapshot } from './plan/build.ts'
 import { type CandidateRecord, Candidates, describeCandidate } from './plan/candidates.ts'
@@ -17,6 +18,8 @@ export type Arrival =
       readonly revision?: string | undefined
       readonly owner?: Owner | undefined
       readonly error: Problem
+      /** The files of a bundle that could be read and not loaded. */
+      readonly source?: BundleFiles | undefined
     }
 
 export const arrivalId = (arrival: Arrival): string => (arrival.type === 'put' ? arrival.unit.id : arrival.id)
@@ -92,7 +95,7 @@ export class RegistryCore {
   }
 
   /**
-   * What would become of the arrivals; changes nothing.
+   * What would become of the arrivals; changes nothing, and disposes of nothing.
    * @param held results of those that would be kept from serving whatever they are, unless they are refused
    */
   check(arrivals: readonly Arrival[], held: ReadonlyMap<string, ItemResult> = new Map()): Map<string, ItemResult> {
@@ -103,7 +106,6 @@ export class RegistryCore {
       arrivals.map((arrival) => {
         const id = arrivalId(arrival)
         const revision = revisionOfArrival(arrival)
-        if (arrival.type === 'put' && arrival.unit !== this.#units.get(id)) disposeUnit(arrival.unit)
         if (arrival.type === 'refused') return [id, result('rejected', { revision, error: arrival.error })]
         const error = waiting.get(id)
         const kept = held.get(id)
@@ -180,7 +182,7 @@ function recordOf(arrival: Arrival): CandidateRecord {
     case 'remove':
       return { type: 'remove' }
     case 'refused':
-      return { type: 'refused', error: arrival.error, revision, owner: arrival.owner }
+      return { type: 'refused', error: arrival.error, revision, owner: arrival.owner, source: arrival.source }
   }
 }
 
@@ -194,11 +196,17 @@ export const ownerOfUnit = (unit: Served | undefined): Owner | undefined =>
   unit === undefined || unit.type === 'bundle' ? undefined : unit.owner
 
 function isSame(serving: Served, arrived: Served): boolean {
-  if (serving.type === 'bundle') return arrived.type === 'bundle' && serving.bundle.hash === arrived.bundle.hash
+  if (serving.type === 'bundle') return arrived.type === 'bundle' && isSameBundle(serving.bundle, arrived.bundle)
   if (arrived.type === 'bundle' || serving.revision !== arrived.revision || serving.owner !== arrived.owner)
     return false
   return serving.type !== 'settings' || (arrived.type === 'settings' && serving.secrets === arrived.secrets)
 }
+
+/** The same files, and their code runs in the same way. */
+const isSameBundle = (one: LoadedBundle, other: LoadedBundle): boolean =>
+  one.hash === other.hash &&
+  one.hosting?.isolation === other.hosting?.isolation &&
+  one.hosting?.memoryMiB === other.hosting?.memoryMiB
 
 function result(
   outcome: ItemResult['outcome'],

@@ -1,12 +1,22 @@
 export type { ModelLoader } from './arrivals/load-models.ts'
+export type {
+  ArrivalSource,
+  ArrivalTiming,
+  BundleChange,
+  Noticed,
+  RegistryObserver,
+  Settlement,
+} from './observer.ts'
 export { findPromptBundle, toolClashes } from './plan/build.ts'
 export { selectTools } from './plan/tool-names.ts'
-export type { DynamicItems, Management, MountedBundles, Pinned, SnapshotSource } from './port.ts'
-export {
-  type ArrivalSource,
-  type ArrivalTiming,
-  Registry,
-  type RegistryObserver,
-  type RegistryOptions,
-} from './registry.ts'
+export type {
+  BundleControl,
+  DynamicItems,
+  Management,
+  MountedBundles,
+  Pinned,
+  Rollback,
+  SnapshotSource,
+} from './port.ts'
+export { Registry, type RegistryOptions } from './registry.ts'
 export type { ActiveItem, LoadedModel, ServedTool, Snapshot } from './snapshot.ts'

@@ -10,6 +10,7 @@ import type {
   RuntimeEvent,
   RuntimeState,
 } from '../../api/index.ts'
+import type { Noticed } from './observer.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** A snapshot held by a run: the registry counts it as alive until `release`. */
@@ -42,8 +43,31 @@ export interface DynamicItems {
 
 /** The mount's side of a bundle: what a directory shows, or why it cannot be read. */
 export interface MountedBundles {
-  offer(bundle: BundleFiles): Promise<ItemResult>
+  /** @param noticed how the directory came to show it; absent when nobody knows */
+  offer(bundle: BundleFiles, noticed?: Noticed): Promise<ItemResult>
   refuse(name: string, error: Problem): ItemResult
   /** The directory is gone or was emptied of files. */
   withdraw(name: string): Promise<ItemResult>
+}
+
+/** What became of going back to an earlier version of a bundle. Hashes throughout. */
+export type Rollback =
+  | { readonly type: 'done'; readonly from: string; readonly to: string; readonly result: ItemResult }
+  | { readonly type: 'unknown' }
+  /** @param held versions that can be gone back to, the latest first */
+  | { readonly type: 'notHeld'; readonly held: readonly string[] }
+
+/** What people ask of bundles by hand. */
+export interface BundleControl {
+  /**
+   * Loads again what was refused or waits, of one bundle or of all.
+   * @returns a result for each that was, by name; undefined for a bundle that there is not
+   */
+  retry(name?: string): Promise<ReadonlyMap<string, ItemResult> | undefined>
+  /**
+   * Goes back to the version that served before the one that serves, or to the one of the given hash, until the files
+   * change. When that cannot serve, everything is as before.
+   * @throws ProblemError OwnedByOther, the reasons of a load, StillReferenced
+   */
+  rollback(name: string, hash?: string): Promise<Rollback>
 }

@@ -32,6 +32,8 @@ const client: LanguageModelV4 = {
 /** A tool file here holds its own result as text; a file that says `broken` cannot be loaded. */
 export class FakeTools implements ToolSet {
   readonly warnings = []
+  readonly extensions = []
+  readonly report = { reloaded: [], kept: [], stages: { transform: 0, load: 0, check: 0 } }
   readonly tools
   readonly #results: ReadonlyMap<string, string>
   disposed = 0
@@ -50,6 +52,10 @@ export class FakeTools implements ToolSet {
 
   async call(tool: string): Promise<JSONValue> {
     return this.#results.get(tool) ?? null
+  }
+
+  async extend(): Promise<JSONValue> {
+    return null
   }
 
   async dispose(): Promise<void> {

@@ -164,7 +164,7 @@ describe('apply', () => {
     expect(items['agents/support']?.outcome).toBe('pending')
     expect(JSON.stringify(registry.state())).toBe(before)
     const tried = loader.loaded.at(-1)?.tools
-    expect(tried instanceof FakeTools && tried.disposed).toBe(1)
+    expect(tried instanceof FakeTools && tried.disposed).toBe(0)
   })
 
   test('removes an item, but not while another needs it', async () => {

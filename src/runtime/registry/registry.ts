@@ -8,39 +8,42 @@ import {
   type Owner,
   PROTOCOL,
   type Problem,
+  ProblemError,
   type RunnablePlural,
   type RuntimeEvent,
   type RuntimeState,
   SETTINGS_ID,
+  type SecretKeyRef,
+  secretId,
 } from '../../api/index.ts'
 import { BundleArrivals, heldBackTrials } from './arrivals/bundle-arrivals.ts'
+import { askedBundles, splitResults } from './arrivals/call.ts'
+import { Completeness } from './arrivals/completeness.ts'
+import { GoodVersions } from './arrivals/good-versions.ts'
 import { defaultSettings, ItemArrivals, type Secrets, type Work, withSecrets } from './arrivals/item-arrivals.ts'
 import type { ModelLoader } from './arrivals/load-models.ts'
-import type { BundleLoader } from './arrivals/prepare.ts'
-import { Tickets } from './arrivals/tickets.ts'
+import { type Prelude, Preparations, type Taking } from './arrivals/preparations.ts'
+import type { BundleLoader, LoadWith } from './arrivals/prepare.ts'
+import { createBundleControl } from './bundle-control.ts'
 import { Chronicle } from './chronicle.ts'
-import { type Arrival, arrivalId, disposeUnit, RegistryCore } from './core.ts'
+import { type Arrival, arrivalId, RegistryCore } from './core.ts'
 import { createDynamicItems } from './dynamic.ts'
 import { EventLog } from './event-log.ts'
-import { admit, type Guard, released } from './plan/guard.ts'
+import { type ArrivalSource, changedBundles, type Noticed, type RegistryObserver, settlementsOf } from './observer.ts'
+import { admit, type Guard, released, SUPERSEDED, staleFence } from './plan/guard.ts'
 import { bundleNameOf, bundleUnitId } from './plan/served.ts'
 import { itemStateOf } from './plan/states.ts'
-import type { DynamicItems, Management, MountedBundles, Pinned, SnapshotSource } from './port.ts'
+import type {
+  BundleControl,
+  DynamicItems,
+  Management,
+  MountedBundles,
+  Pinned,
+  Rollback,
+  SnapshotSource,
+} from './port.ts'
 import { itemAt, type Snapshot } from './snapshot.ts'
 import { RunStats } from './stats.ts'
-
-/** Where an arrival came from, for metrics. */
-export type ArrivalSource = 'push' | 'mount' | 'api'
-
-/** How long an arrival took, in milliseconds: to load its parts aside, and to resolve and swap. */
-export type ArrivalTiming = { readonly loadMs: number; readonly swapMs: number }
-
-/** Told of everything that settles; never throws. */
-export interface RegistryObserver {
-  settled(id: string, source: ArrivalSource, result: ItemResult, timing: ArrivalTiming): void
-  /** Another snapshot serves. */
-  swapped(snapshot: Snapshot): void
-}
 
 export type RegistryOptions = {
   readonly loadModel: ModelLoader
@@ -52,6 +55,8 @@ export type RegistryOptions = {
    * not come by the push alone.
    */
   readonly mountsTaken?: 'all' | 'named'
+  /** Who declares the bundles: what the operator does, nobody rolls back here. Default dev. */
+  readonly bundleOwner?: Owner
   readonly observer?: RegistryObserver
   readonly bootId?: string
   /** UID of the pod that this process runs in, told in its state. */
@@ -65,11 +70,8 @@ export type RegistryOptions = {
  * its arrivals aside and commits them to the one core; a later arrival for an id always beats an earlier one, even
  * when the earlier took longer to load.
  */
-export class Registry implements SnapshotSource, Management, DynamicItems, MountedBundles {
+export class Registry implements SnapshotSource, Management, DynamicItems, MountedBundles, BundleControl {
   readonly bootId: string
-  /** Settled once everything that was declared is here for the first time. */
-  readonly whole: Promise<void>
-  readonly #becomesWhole: () => void
   readonly #options: RegistryOptions
   readonly #events: EventLog
   readonly #core: RegistryCore
@@ -77,23 +79,17 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   readonly #items: ItemArrivals
   readonly #bundles: BundleArrivals
   readonly #dynamic: DynamicItems
+  readonly #good: GoodVersions
+  readonly #control: BundleControl
   readonly #stats = new RunStats()
   readonly #now: () => number
   #secrets: Secrets = new Map()
-  readonly #tickets = new Tickets()
-  /** When the first run ended that no `stats` event has told of yet. */
-  #untoldSince: number | undefined
+  readonly #completeness = new Completeness()
+  readonly #preparations: Preparations
   #guard: Omit<Guard, 'snapshot'>
-  /** `expected`: items that the last whole sync named, not all of which are here. */
-  #sync: { readonly type: 'incomplete'; readonly expected?: number } | { readonly type: 'complete' } = {
-    type: 'incomplete',
-  }
 
   constructor(options: RegistryOptions) {
     this.bootId = options.bootId ?? randomUUID()
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.whole = promise
-    this.#becomesWhole = resolve
     this.#options = options
     this.#now = options.now ?? (() => performance.now())
     this.#guard = { bootId: this.bootId, fence: 0 }
@@ -106,6 +102,10 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
       isTaken: (name) => this.#isTaken(name),
       now: this.#now,
     })
+    this.#preparations = new Preparations({
+      unit: (id) => this.#core.unit(id),
+      again: (name) => this.#bundles.current(name, this.#using()),
+    })
     this.#events = new EventLog(this.bootId)
     const settings = itemStateOf(this.current.settings, undefined)
     this.#chronicle = new Chronicle(this.#events, new Map(settings && [[SETTINGS_ID, settings]]))
@@ -113,6 +113,18 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
       ownerOf: (id) => this.#items.ownerOf(id),
       check: (arrival) => this.#core.check([arrival]).get(arrivalId(arrival)) ?? { outcome: 'unchanged' },
       commit: (arrival) => this.#commitNow('api', arrival, this.#now()),
+    })
+    const { bundleOwner: owner = 'dev' } = options
+    this.#good = new GoodVersions(owner === 'operator' ? 0 : KEPT_VERSIONS)
+    this.#control = createBundleControl({
+      owner,
+      bundles: this.#bundles,
+      good: this.#good,
+      names: () => this.#chronicle.bundles.keys(),
+      serving: (name) => this.current.bundles.get(name)?.hash,
+      candidate: (name) => this.#core.candidates.get(bundleUnitId(name)),
+      again: (name) =>
+        this.#takeOne(bundleUnitId(name), () => this.#bundles.current(name, this.#using()), { source: 'api' }),
     })
   }
 
@@ -124,8 +136,18 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     return this.#core.bundleVersionsAlive
   }
 
+  /** Settled once everything that was declared is here for the first time. */
+  get whole(): Promise<void> {
+    return this.#completeness.whole
+  }
+
+  /** The value of a Secret's key as it was pushed last; undefined when there is none. */
+  secretOf(ref: SecretKeyRef): string | undefined {
+    return this.#secrets.get(secretId(ref))?.value
+  }
+
   get complete(): boolean {
-    return this.#sync.type === 'complete'
+    return this.#completeness.isComplete
   }
 
   pin(): Pinned {
@@ -133,8 +155,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   }
 
   recordRun(digest: string, failed: boolean): void {
-    this.#stats.record(digest, failed)
-    this.#untoldSince ??= this.#now()
+    this.#stats.record(digest, failed, this.#now())
   }
 
   events(signal: AbortSignal, lastEventId?: string): AsyncIterable<RuntimeEvent> {
@@ -164,25 +185,25 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
 
   async apply(request: ApplyRequest): Promise<ApplyResponse> {
     const { snapshot: _, ...guard } = admit({ ...this.#guard, snapshot: this.current.id }, request)
+    if (guard.fence > this.#guard.fence) this.#bundles.takeBackCalls()
     this.#guard = guard
     const results = request.mode === 'check' ? await this.#tryOut(request) : await this.#takeIn(request)
     const { complete } = this
     return { snapshot: this.current.id, lastEventId: this.#events.lastId, complete, ...splitResults(results) }
   }
 
-  async offer(bundle: BundleFiles): Promise<ItemResult> {
+  async offer(bundle: BundleFiles, noticed?: Noticed): Promise<ItemResult> {
     const id = bundleUnitId(bundle.name)
-    const result = await this.#takeOne('mount', id, () => this.#bundles.mounted(bundle, this.#items.packages))
+    const how = { source: 'mount', noticed } as const
+    const result = await this.#takeOne(id, () => this.#bundles.mounted(bundle, this.#using()), how)
     return this.#bundles.heldBack(bundle.name, bundle.hash) ?? result
   }
 
   /** Does what time alone has decided: a mount that turned out to be news, statistics to tell. To be called every second. */
   async tick(): Promise<void> {
-    if (this.#untoldSince !== undefined && this.#now() - this.#untoldSince >= STATS_MS) {
-      this.#untoldSince = undefined
-      this.#events.append({ type: 'stats', stats: this.#stats.all() })
-    }
-    await this.#take('mount', this.#bundlesAgain(this.#bundles.due()))
+    if (this.#stats.tell(this.#now())) this.#events.append({ type: 'stats', stats: this.#stats.all() })
+    this.#bundles.expire()
+    await this.#take(this.#bundlesAgain(this.#bundles.due()), { source: 'mount' })
   }
 
   refuse(name: string, error: Problem): ItemResult {
@@ -193,7 +214,8 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
 
   async withdraw(name: string): Promise<ItemResult> {
     const id = bundleUnitId(name)
-    const result = await this.#takeOne('mount', id, () => this.#bundles.unmounted(name, this.#items.packages))
+    const unmount = () => this.#bundles.unmounted(name, this.#using())
+    const result = await this.#takeOne(id, unmount, { source: 'mount' })
     return this.#bundles.heldBack(name, undefined) ?? result
   }
 
@@ -209,6 +231,19 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     return this.#dynamic.ownerOf(kind, name)
   }
 
+  retry(name?: string): Promise<ReadonlyMap<string, ItemResult> | undefined> {
+    return this.#control.retry(name)
+  }
+
+  rollback(name: string, hash?: string): Promise<Rollback> {
+    return this.#control.rollback(name, hash)
+  }
+
+  /** What bundles are loaded with now. */
+  #using(): LoadWith {
+    return this.#items.loadWith(this.#secrets)
+  }
+
   #isTaken(mount: string): boolean {
     if (this.#options.mountsTaken !== 'named') return true
     const { bundles } = this.current.settings.definition.spec
@@ -217,19 +252,17 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
 
   /** What would become of a call; changes nothing. */
   async #tryOut(request: ApplyRequest): Promise<Map<string, ItemResult>> {
-    const packages = this.#items.packagesOf(request)
+    const secrets = withSecrets(this.#secrets, request)
+    const using = this.#items.loadWith(secrets, request)
     const pins = request.pins ?? Object.fromEntries(this.#bundles.pins)
     const pushes = Object.entries(request.bundles)
     const removals = request.remove.bundles.map((name): Arrival => ({ type: 'remove', id: bundleUnitId(name) }))
     const arrivals = await Promise.all([
-      ...this.#items.of(request, withSecrets(this.#secrets, request)).map(([, prepare]) => prepare()),
-      ...pushes.map(([name, push]) => this.#bundles.tried(name, push, packages)),
+      ...this.#items.of(request, secrets).map(([, prepare]) => prepare()),
+      ...pushes.map(([name, push]) => this.#bundles.tried(name, push, using)),
       ...removals,
     ])
-    const held = heldBackTrials(pins, [
-      ...pushes.map(([name, { hash }]) => [name, hash] as const),
-      ...request.remove.bundles.map((name) => [name, undefined] as const),
-    ])
+    const held = heldBackTrials(pins, [...askedBundles(request)])
     return this.#core.check(
       arrivals.map((arrival) => this.#items.allowed(arrival)),
       held,
@@ -240,22 +273,35 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     this.#bundles.operatorCalled()
     this.#secrets = withSecrets(this.#secrets, request)
     const repinned = request.pins === undefined ? [] : this.#bundles.pin(request.pins)
-    const packages = this.#items.packagesOf(request)
-    const results = await this.#take('push', [
+    const using = this.#items.loadWith(this.#secrets, request)
+    const asked = askedBundles(request)
+    const isOver = this.#bundles.callBegins(asked)
+    const { fence } = request
+    const work: Work = [
       ...this.#items.of(request, this.#secrets),
       ...this.#bundlesAgain(repinned.filter((name) => !Object.hasOwn(request.bundles, name))),
       ...Object.entries(request.bundles).map(
-        ([name, push]) => [bundleUnitId(name), () => this.#bundles.pushed(name, push, packages)] as const,
+        ([name, push]) => [bundleUnitId(name), () => this.#bundles.pushed(name, push, using)] as const,
       ),
       ...request.remove.bundles.map(
-        (name) => [bundleUnitId(name), () => this.#bundles.forgotten(name, packages)] as const,
+        (name) => [bundleUnitId(name), () => this.#bundles.forgotten(name, using)] as const,
       ),
-    ])
-    for (const [name, { hash }] of Object.entries(request.bundles)) this.#tellHeldBack(results, name, hash)
-    for (const name of request.remove.bundles) this.#tellHeldBack(results, name, undefined)
-    this.#settleSync(request.complete?.expected)
-    if (request.release) this.#guard = released(this.#guard, request.claim)
+    ]
+    const overtaken = async (): Promise<void> => {
+      await this.#take(this.#bundlesAgain([...new Set([...asked.keys(), ...repinned])]), { source: 'push' })
+    }
+    const results = await this.#take(work, { source: 'push', admitted: { fence, overtaken } }).finally(isOver)
+    // A secret alone may let a bundle pass its self-tests.
+    if (work.length === 0) await this.#take(this.#bundles.outdated(this.#using()), { source: 'push' })
+    for (const [name, hash] of asked) this.#tellHeldBack(results, name, hash)
+    if (fence === this.#guard.fence) this.#end(request)
     return results
+  }
+
+  /** Whatever the end of a call decides, unless a newer operator has the word by then. */
+  #end({ complete, release, claim }: ApplyRequest): void {
+    this.#completeness.settle(complete?.expected, this.#declaredCount())
+    if (release) this.#guard = released(this.#guard, claim)
   }
 
   #tellHeldBack(results: Map<string, ItemResult>, name: string, hash: string | undefined): void {
@@ -263,72 +309,60 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     if (held && results.get(bundleUnitId(name))?.outcome !== 'rejected') results.set(bundleUnitId(name), held)
   }
 
-  /** @param named items that a sync which just ended has named */
-  #settleSync(named: number | undefined): void {
-    const expected = named ?? (this.#sync.type === 'incomplete' ? this.#sync.expected : undefined)
-    if (expected === undefined) return
-    const isHere = this.#declaredCount() >= expected
-    this.#sync = isHere ? { type: 'complete' } : { type: 'incomplete', expected }
-    if (isHere) this.#becomesWhole()
-  }
-
   #declaredCount(): number {
     const declared = [...this.#chronicle.items.values()].filter(({ owner }) => owner !== 'api').length
     return this.#items.hasDefaultSettings ? declared - 1 : declared
   }
 
-  async #takeOne(source: ArrivalSource, id: string, prepare: () => Arrival | Promise<Arrival>): Promise<ItemResult> {
-    const results = await this.#take(source, [[id, prepare]])
+  async #takeOne(id: string, prepare: () => Arrival | Promise<Arrival>, how: Taking): Promise<ItemResult> {
+    const results = await this.#take([[id, prepare]], how)
     return results.get(id) ?? { outcome: 'unchanged' }
   }
 
-  /** Prepares arrivals side by side and commits those that are still the newest of their id, all in one swap. */
-  async #take(source: ArrivalSource, work: Work): Promise<Map<string, ItemResult>> {
+  /**
+   * Prepares arrivals side by side and commits those that are still the newest of their id, all in one swap.
+   * @throws ProblemError StaleFence when a newer operator was admitted meanwhile: then none of them is committed
+   */
+  async #take(work: Work, { source, noticed, admitted }: Taking): Promise<Map<string, ItemResult>> {
     if (work.length === 0) return new Map()
     const started = this.#now()
     const { settings } = this.current
-    const prepared = await Promise.all(
-      work.map(async ([id, prepare]) => {
-        const ticket = this.#tickets.take(id)
-        const serving = this.#core.unit(id)
-        return { id, ticket, serving, arrival: await prepare() }
-      }),
-    )
-    const loaded = this.#now()
-    const newest = prepared.filter(({ id, ticket, serving, arrival }) => {
-      const isNewest = this.#tickets.redeem(id, ticket)
-      // What served already was not loaded for this, and may be in use.
-      if (!isNewest && arrival.type === 'put' && arrival.unit !== serving) disposeUnit(arrival.unit)
-      return isNewest
-    })
+    const prepared = await this.#preparations.prepare(work)
+    const { fence } = this.#guard
+    const isOvertaken = admitted !== undefined && admitted.fence < fence
+    const arrivals = this.#preparations.redeem(prepared, isOvertaken)
+    if (isOvertaken) {
+      await admitted.overtaken()
+      throw new ProblemError(staleFence(admitted.fence, fence))
+    }
     const ids = prepared.map(({ id }) => id)
-    const results = this.#commit(
-      newest.map(({ arrival }) => arrival),
-      ids,
-    )
-    for (const id of ids) if (!results.has(id)) results.set(id, SUPERSEDED)
-    const timing = { loadMs: loaded - started, swapMs: this.#now() - loaded }
-    for (const [id, result] of results) this.#options.observer?.settled(id, source, result, timing)
-    await this.#take('push', this.#bundles.outdated(this.#items.packages))
+    const results = this.#commit(arrivals, ids, { source, noticed, started, loaded: this.#now() })
+    await this.#take(this.#bundles.outdated(this.#using()), { source: 'push' })
     // Other settings may name other mounts.
-    if (this.current.settings !== settings) await this.#take('mount', this.#bundlesAgain(this.#bundles.due()))
+    if (this.current.settings !== settings)
+      await this.#take(this.#bundlesAgain(this.#bundles.due()), { source: 'mount' })
     return results
   }
 
   #commitNow(source: ArrivalSource, arrival: Arrival, started: number): ItemResult {
     const id = arrivalId(arrival)
-    this.#tickets.revoke(id)
-    const result = this.#commit([arrival], [id]).get(id) ?? { outcome: 'unchanged' }
-    this.#options.observer?.settled(id, source, result, { loadMs: 0, swapMs: this.#now() - started })
-    return result
+    this.#preparations.revoke(id)
+    return this.#commit([arrival], [id], { source, started, loaded: started }).get(id) ?? { outcome: 'unchanged' }
   }
 
-  /** @param ids whose state may have changed although nothing was committed for them */
-  #commit(arrivals: readonly Arrival[], ids: readonly string[]): Map<string, ItemResult> {
+  /** @param ids to have a result, whose state may have changed although nothing was committed for them */
+  #commit(arrivals: readonly Arrival[], ids: readonly string[], { source, noticed, started, loaded }: Prelude) {
     const before = this.current
     const { results, touched } = this.#core.commit(arrivals.map((arrival) => this.#items.allowed(arrival)))
+    for (const name of changedBundles(before, this.current))
+      this.#good.serves(name, this.current.bundles.get(name)?.source)
     for (const id of new Set([...touched, ...ids])) this.#tell(id)
     if (this.current !== before) this.#options.observer?.swapped(this.current)
+    for (const id of ids) if (!results.has(id)) results.set(id, SUPERSEDED)
+    const timing = { loadMs: loaded - started, swapMs: this.#now() - loaded }
+    const byId = new Map(arrivals.map((arrival) => [arrivalId(arrival), arrival]))
+    const committed = { results, arrivals: byId, before, after: this.current, source, timing, noticed }
+    for (const settlement of settlementsOf(committed)) this.#options.observer?.settled(settlement)
     return results
   }
 
@@ -340,27 +374,9 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   }
 
   #bundlesAgain(names: readonly string[]): Work {
-    return names.map((name) => [bundleUnitId(name), () => this.#bundles.current(name, this.#items.packages)] as const)
+    return names.map((name) => [bundleUnitId(name), () => this.#bundles.current(name, this.#using())] as const)
   }
 }
 
-/** Shortest time between two `stats` events. */
-const STATS_MS = 5_000
-
-const SUPERSEDED: ItemResult = {
-  outcome: 'pending',
-  error: { reason: 'Superseded', message: 'a newer version arrived while this one was being loaded' },
-}
-
-function splitResults(results: ReadonlyMap<string, ItemResult>): Pick<ApplyResponse, 'items' | 'bundles'> {
-  const all = [...results]
-  return {
-    items: Object.fromEntries(all.filter(([id]) => bundleNameOf(id) === undefined)),
-    bundles: Object.fromEntries(
-      all.flatMap(([id, result]) => {
-        const name = bundleNameOf(id)
-        return name === undefined ? [] : [[name, result]]
-      }),
-    ),
-  }
-}
+/** Earlier versions of a bundle that can be gone back to. */
+const KEPT_VERSIONS = 3

@@ -1,7 +1,7 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
-import type { DefinitionKind, DefinitionOf, ItemId, ModelSpec, Owner } from '../../api/index.ts'
+import type { DefinitionKind, DefinitionOf, ExtensionPoint, ItemId, ModelSpec, Owner } from '../../api/index.ts'
 import type { LoadedBundle } from '../files/loaded.ts'
-import type { ToolDescription } from '../tools/port.ts'
+import type { ExtensionDescription, ToolDescription } from '../tools/port.ts'
 
 /** An item that serves. */
 export type ActiveItem<K extends DefinitionKind> = {
@@ -35,6 +35,9 @@ export type LoadedModel = {
 /** A tool that can be called: its description and the bundle version that holds it. */
 export type ServedTool = { readonly description: ToolDescription; readonly bundle: LoadedBundle }
 
+/** An extension that runs: its description and the bundle version that holds it. */
+export type ServedExtension = { readonly description: ExtensionDescription; readonly bundle: LoadedBundle }
+
 /**
  * What a runtime serves at one moment: consistent in itself, and never changed. A run pins the snapshot it starts
  * with and reads nothing else.
@@ -51,4 +54,6 @@ export interface Snapshot {
   readonly bundles: ReadonlyMap<string, LoadedBundle>
   /** Every tool under `bundle/name`, and under its bare name where it is the first of that name. */
   readonly tools: ReadonlyMap<string, ServedTool>
+  /** In the order in which they run. A point that nobody extends is absent. */
+  readonly extensions: ReadonlyMap<ExtensionPoint, readonly ServedExtension[]>
 }

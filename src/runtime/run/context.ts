@@ -4,6 +4,7 @@ import type { ActiveItem, Snapshot } from '../registry/snapshot.ts'
 import type { SessionMessage } from '../storage/index.ts'
 import type { RunEvent, RunResult, RunSubject, TokenUsage } from './events.ts'
 import type { RunObserver } from './port.ts'
+import type { ToolSurroundings } from './tool-context.ts'
 
 /** Deepest nesting of runs: agents as tools, members of teams, steps of workflows. */
 export const MAX_DEPTH = 8
@@ -14,6 +15,7 @@ export type RunEnvironment = {
   readonly policy: CallPolicy
   readonly newId: () => string
   readonly observer?: RunObserver | undefined
+  readonly surroundings?: ToolSurroundings | undefined
   /** Runs whatever the subject names. Its events include those of the runs under it. */
   readonly dispatch: (context: RunContext) => AsyncGenerator<RunEvent, RunResult>
 }

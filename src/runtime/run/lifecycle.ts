@@ -5,8 +5,16 @@ import type { LoadedModel } from '../registry/snapshot.ts'
 import type { RunContext } from './context.ts'
 import type { RunEvent, RunResult } from './events.ts'
 
-/** What a run came to. Without `output` it is `content`, parsed where it is a JSON object or list. */
-export type Answer = { readonly content: string; readonly output?: JSONValue; readonly steps: number }
+/**
+ * What a run came to. Without `output` it is `content`, parsed where it is a JSON object or list. `message`: what it was
+ * asked, where that is not what the conversation is to keep.
+ */
+export type Answer = {
+  readonly content: string
+  readonly output?: JSONValue
+  readonly steps: number
+  readonly message?: string
+}
 
 export type LifecycleOptions = {
   readonly model?: LoadedModel | undefined
@@ -33,7 +41,7 @@ export async function* lifecycle(context: RunContext, options: LifecycleOptions)
     link.signal.throwIfAborted()
     const answer = yield* options.body({ ...context, signal: link.signal, deadline })
     await context.conversation?.append([
-      { role: 'user', text: message },
+      { role: 'user', text: answer.message ?? message },
       { role: 'assistant', text: answer.content },
     ])
     const { content, steps, output = parsedOutput(content) } = answer

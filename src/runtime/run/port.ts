@@ -1,4 +1,5 @@
 import type { Reason, RunnablePlural } from '../../api/index.ts'
+import type { ExtensionDescription } from '../tools/port.ts'
 import type { RunEvent, RunSubject, TokenUsage } from './events.ts'
 
 export type RunRequest = {
@@ -39,6 +40,8 @@ export interface RunObserver {
   tokens(run: RunSubject, model: string, usage: TokenUsage): void
   /** Once a tool call; `ok`, or the reason of its failure. */
   toolCall(run: RunSubject, tool: string, result: 'ok' | Reason): void
+  /** Once an event that an extension was called with; `ok`, or the reason of its failure. */
+  extension(run: RunSubject, extension: ExtensionDescription, result: 'ok' | Reason): void
 }
 
 export type RunStatus = 'completed' | 'failed' | 'cancelled'

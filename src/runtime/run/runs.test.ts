@@ -259,6 +259,7 @@ test('an observer is told how long a run took, whatever the wall clock is set to
     ended: (_run, _status, ms) => took.push(ms),
     tokens: () => clock.advance(2),
     toolCall: () => undefined,
+    extension: () => undefined,
   }
   const { runs } = setup(turns('done'), {}, { observer, clock })
   await runs.start(request()).ended
@@ -273,6 +274,7 @@ test('an observer is told of every run, model call and tool call, nested ones in
     tokens: ({ name }, modelName, { inputTokens, outputTokens }) =>
       seen.push(`${name} ${modelName} ${inputTokens} ${outputTokens}`),
     toolCall: ({ name }, tool, result) => seen.push(`${name} ${tool} ${result}`),
+    extension: () => seen.push('an extension'),
   }
   const model = testModel((_, turn) => {
     if (turn === 0) return { calls: [{ tool: 'other', arguments: { message: '?' } }] }

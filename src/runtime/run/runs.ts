@@ -13,11 +13,14 @@ import { cancelled } from './lifecycle.ts'
 import { HISTORY_MESSAGES } from './loop.ts'
 import type { Run, RunObserver, RunRequest, RunStatus, Runs } from './port.ts'
 import { EventBuffer } from './stream/buffer.ts'
+import type { ToolSurroundings } from './tool-context.ts'
 
 export type RunsOptions = {
   readonly snapshots: SnapshotSource
   readonly sessions: SessionStore
   readonly observer?: RunObserver
+  /** What tools and extensions get of the runtime: without it no secrets and no log. */
+  readonly surroundings?: ToolSurroundings
   readonly clock?: Clock
   readonly newId?: () => string
   /** Where model calls are to be less patient than by default. */
@@ -31,7 +34,7 @@ type ActiveRun = Run & { readonly controller: AbortController }
  * Agents and teams continue the conversation of their session; a workflow has none.
  */
 export function createRuns(options: RunsOptions): Runs {
-  const { snapshots, sessions, observer, newId = randomUUID, clock = systemClock } = options
+  const { snapshots, sessions, observer, surroundings, newId = randomUUID, clock = systemClock } = options
   const policy: CallPolicy = { ...CALL_LIMITS, random: Math.random, ...options.limits, clock }
   const active = new Map<string, ActiveRun>()
 
@@ -42,7 +45,7 @@ export function createRuns(options: RunsOptions): Runs {
       const subject = subjectOf(pinned.snapshot, { kind, name, sessionId, runId: newId(), depth: 0 })
       const controller = new AbortController()
       return launch(pinned, controller, {
-        env: { snapshot: pinned.snapshot, policy, newId, observer, dispatch },
+        env: { snapshot: pinned.snapshot, policy, newId, observer, surroundings, dispatch },
         subject,
         message,
         signal: controller.signal,

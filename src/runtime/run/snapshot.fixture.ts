@@ -3,6 +3,7 @@ import {
   type DefinitionKind,
   type DefinitionOf,
   definition,
+  type ExtensionPoint,
   type ModelSpec,
   ProblemError,
   settingsSpec,
@@ -11,6 +12,7 @@ import { type Clock, systemClock } from '../../clock.ts'
 import type { LoadedBundle } from '../files/loaded.ts'
 import { type CallPolicy, loadModel } from '../models/index.ts'
 import { openNetwork } from '../network/network.fixture.ts'
+import { extensionsOf } from '../registry/plan/extensions.ts'
 import type { Pinned, SnapshotSource } from '../registry/port.ts'
 import type { ActiveItem, LoadedModel, ServedTool, Snapshot } from '../registry/snapshot.ts'
 import type { ToolCallContext, ToolSet } from '../tools/port.ts'
@@ -23,7 +25,11 @@ export type TestTool = {
   readonly execute: (args: JSONObject, context: ToolCallContext) => JSONValue | Promise<JSONValue>
 }
 
-export type TestBundle = { readonly tools?: Record<string, TestTool>; readonly prompts?: Record<string, string> }
+export type TestBundle = {
+  readonly tools?: Record<string, TestTool>
+  readonly prompts?: Record<string, string>
+  readonly extensions?: readonly TestExtension[]
+}
 
 export type SnapshotInput = {
   readonly id?: string
@@ -55,6 +61,7 @@ export function makeSnapshot(input: SnapshotInput): Snapshot {
     models: new Map(Object.entries(input.models ?? {})),
     bundles,
     tools,
+    extensions: extensionsOf(bundles.values()),
   }
 }
 
@@ -72,16 +79,35 @@ function items<K extends Exclude<DefinitionKind, 'Settings'>>(
 
 const frame = (id: string) => ({ id, owner: 'dev' as const, revision: `revision of ${id}`, digest: `digest of ${id}` })
 
-function makeBundle(name: string, { tools = {}, prompts = {} }: TestBundle): LoadedBundle {
+function makeBundle(name: string, { tools = {}, prompts = {}, extensions }: TestBundle): LoadedBundle {
   const loaded = Object.entries(prompts).map(
     ([file, text]) => [file, { name: file, file: `prompts/${file}`, text }] as const,
   )
   const source = { name, hash: `hash of ${name}`, files: new Map() }
-  return { name, hash: source.hash, source, tools: makeToolSet(name, tools), prompts: new Map(loaded), warnings: [] }
+  return {
+    name,
+    hash: source.hash,
+    source,
+    tools: makeToolSet(name, tools, extensions),
+    prompts: new Map(loaded),
+    warnings: [],
+  }
 }
 
+export type TestExtension = {
+  readonly name: string
+  readonly point: ExtensionPoint
+  readonly execute: (event: JSONObject, context: ToolCallContext) => unknown
+}
+
+const fileOf = ({ name, point }: Pick<TestExtension, 'name' | 'point'>): string => `extensions/${point}/${name}.ts`
+
 /** Tools in this thread. What they return goes through JSON; what they throw is ToolFailed. */
-export function makeToolSet(bundle: string, tools: Record<string, TestTool>): ToolSet {
+export function makeToolSet(
+  bundle: string,
+  tools: Record<string, TestTool>,
+  extensions: readonly TestExtension[] = [],
+): ToolSet {
   return {
     tools: Object.entries(tools).map(([name, { description = `Does ${name}`, parameters = { type: 'object' } }]) => ({
       name,
@@ -90,7 +116,17 @@ export function makeToolSet(bundle: string, tools: Record<string, TestTool>): To
       description,
       parameters,
     })),
+    extensions: extensions.map(({ name, point }) => ({ name, bundle, point, file: fileOf({ name, point }) })),
     warnings: [],
+    report: { reloaded: [], kept: [], stages: { transform: 0, load: 0, check: 0 } },
+    extend: async (file, event, context) => {
+      const found = extensions.find((extension) => fileOf(extension) === file)
+      try {
+        return JSON.parse(JSON.stringify((await found?.execute(structuredClone(event), context)) ?? null))
+      } catch (error) {
+        throw new ProblemError({ reason: 'ExtensionFailed', message: String(error), file })
+      }
+    },
     call: async (name, args, context) => {
       const tool = tools[name]
       if (tool === undefined) throw new ProblemError({ reason: 'ToolNotFound', message: `there is no tool ${name}` })

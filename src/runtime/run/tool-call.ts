@@ -1,12 +1,14 @@
 import type { JSONObject, JSONSchema7, JSONValue, LanguageModelV4ToolCall } from '@ai-sdk/provider'
-import { type Problem, ProblemError } from '../../api/index.ts'
-import { abandonOnAbort, type Clock, linkedTo } from '../../clock.ts'
+import { ProblemError } from '../../api/index.ts'
+import type { Clock } from '../../clock.ts'
 import { parseArguments } from '../models/index.ts'
 import type { ServedTool } from '../registry/snapshot.ts'
 import type { ToolCallContext } from '../tools/port.ts'
 import { type RunContext, runChild } from './context.ts'
 import type { RunEvent, RunResult, ToolCallView } from './events.ts'
+import type { Ended, Hooks } from './extensions/hooks.ts'
 import { failureIn } from './lifecycle.ts'
+import { surroundingsOf, withinLimit } from './tool-context.ts'
 import { type EffectiveTool, MESSAGE_PARAMETERS } from './tools.ts'
 
 /** A tool that a loop offers its model: one that is called, or one that is a run of its own. */
@@ -23,10 +25,7 @@ export type LoopTool = {
 )
 
 /** What became of one call that the model made. */
-export type ToolOutcome = { readonly call: ToolCallView } & (
-  | { readonly type: 'returned'; readonly result: JSONValue }
-  | { readonly type: 'failed'; readonly error: Problem }
-)
+export type ToolOutcome = { readonly call: ToolCallView } & Ended
 
 /** An effective tool as a loop offers it. */
 export function loopTool({ target, ...tool }: EffectiveTool): LoopTool {
@@ -57,10 +56,16 @@ export function childTool(child: {
 export function callServed(context: RunContext, served: ServedTool, args: JSONObject): Promise<JSONValue> {
   const { env, subject, signal } = context
   const run = { id: subject.runId, agent: subject.name }
+  const { bundle, name } = served.description
   return callWithin(served, args, {
     timeoutSeconds: env.snapshot.settings.definition.spec.tools.timeoutSeconds,
     clock: env.policy.clock,
-    context: { signal, session: { id: subject.sessionId }, run },
+    context: {
+      signal,
+      session: { id: subject.sessionId },
+      run,
+      ...surroundingsOf(env.surroundings, env.snapshot, { bundle, tool: name, run: run.id }),
+    },
   })
 }
 
@@ -74,56 +79,77 @@ export type CallLimits = {
  * Calls a tool of a bundle within a time limit.
  * @throws ProblemError ToolTimeout, or what the tool set throws; the signal's reason when that is aborted
  */
-export async function callWithin(served: ServedTool, args: JSONObject, limits: CallLimits): Promise<JSONValue> {
-  const { timeoutSeconds, clock, context } = limits
+export function callWithin(
+  served: ServedTool,
+  args: JSONObject,
+  { timeoutSeconds, clock, context }: CallLimits,
+): Promise<JSONValue> {
   const { name } = served.description
-  const link = linkedTo(context.signal)
-  const timer = clock.timer(timeoutSeconds * 1000, () => {
-    const message = `tool "${name}" took longer than its limit of ${timeoutSeconds} s`
-    link.abort(new ProblemError({ reason: 'ToolTimeout', message }))
-  })
-  try {
-    const result = served.bundle.tools.call(name, args, { ...context, signal: link.signal })
-    return await abandonOnAbort(result, link.signal)
-  } catch (error) {
-    throw link.signal.aborted ? link.signal.reason : error
-  } finally {
-    timer.cancel()
-    link.release()
-  }
+  const message = `tool "${name}" took longer than its limit of ${timeoutSeconds} s`
+  const timedOut = () => new ProblemError({ reason: 'ToolTimeout', message })
+  const limit = { timeoutSeconds, clock, timedOut }
+  return withinLimit(context, limit, (inner) => served.bundle.tools.call(name, args, inner))
+}
+
+/** What a call of the model's can reach. */
+export type Callable = {
+  readonly tools: ReadonlyMap<string, LoopTool>
+  readonly hooks: Hooks
 }
 
 /**
  * Makes one call of a model's: `toolStarted`, the events of a run where the tool is one, then `toolCompleted` or
- * `toolFailed`. A failure, an unknown tool and arguments that are no object are outcomes for the model to read.
+ * `toolFailed`. A failure, a refusal by an extension, an unknown tool and arguments that are no object are outcomes for
+ * the model to read.
  * @throws the run's reason when that is aborted
  */
 export async function* makeCall(
   context: RunContext,
-  tools: ReadonlyMap<string, LoopTool>,
+  { tools, hooks }: Callable,
   asked: LanguageModelV4ToolCall,
 ): AsyncGenerator<RunEvent, ToolOutcome> {
   const { subject: run, env } = context
   const { clock } = env.policy
-  const args = parseArguments(asked.input)
-  const call: ToolCallView = { id: asked.toolCallId, tool: asked.toolName, arguments: args ?? {} }
+  const parsed = parseArguments(asked.input)
+  const { call, refusal } = await admitted(context, hooks, {
+    id: asked.toolCallId,
+    tool: asked.toolName,
+    arguments: parsed ?? {},
+  })
   const begun = clock.monotonic()
-  const ended = () => ({ at: clock.now(), durationMs: clock.monotonic() - begun })
   yield { run, at: clock.now(), type: 'toolStarted', call }
+  let outcome: Ended
   try {
+    if (refusal !== undefined) throw refusal
     const tool = tools.get(asked.toolName)
     if (tool === undefined) throw unknownTool(asked.toolName, tools)
-    if (args === undefined) throw badArguments(`arguments of "${tool.name}" must be a JSON object`)
+    if (parsed === undefined) throw badArguments(`arguments of "${tool.name}" must be a JSON object`)
     const result =
       tool.type === 'tool'
-        ? await tool.call(context, args)
-        : (yield* tool.start(context, messageIn(args, tool.name))).content
-    yield { run, ...ended(), type: 'toolCompleted', call, result }
-    return { call, type: 'returned', result }
+        ? await tool.call(context, call.arguments)
+        : (yield* tool.start(context, messageIn(call.arguments, tool.name))).content
+    outcome = { type: 'returned', result }
   } catch (thrown) {
-    const error = failureIn(context, thrown, 'ToolFailed')
-    yield { run, ...ended(), type: 'toolFailed', call, error }
-    return { call, type: 'failed', error }
+    outcome = { type: 'failed', error: failureIn(context, thrown, 'ToolFailed') }
+  }
+  outcome = await hooks.afterTool(call, outcome)
+  const ended = { run, at: clock.now(), durationMs: clock.monotonic() - begun, call }
+  if (outcome.type === 'returned') yield { ...ended, type: 'toolCompleted', result: outcome.result }
+  else yield { ...ended, type: 'toolFailed', error: outcome.error }
+  return { call, ...outcome }
+}
+
+/** The call as extensions let it go ahead, or why one of them refuses it. */
+async function admitted(
+  context: RunContext,
+  hooks: Hooks,
+  call: ToolCallView,
+): Promise<{ readonly call: ToolCallView; readonly refusal?: unknown }> {
+  try {
+    return { call: { ...call, arguments: await hooks.beforeTool(call) } }
+  } catch (refusal) {
+    if (context.signal.aborted) throw context.signal.reason
+    return { call, refusal }
   }
 }
 

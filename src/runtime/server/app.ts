@@ -1,6 +1,7 @@
 import express, { type Express } from 'express'
 import type { Log } from '../../log.ts'
 import type { DynamicItems, SnapshotSource } from '../registry/port.ts'
+import type { ToolSurroundings } from '../run/index.ts'
 import type { Runs } from '../run/port.ts'
 import type { ToolDescription } from '../tools/port.ts'
 import { type Auth, refuseForeign, requireKey } from './http/access.ts'
@@ -8,6 +9,8 @@ import { errorHandler } from './http/errors.ts'
 import { notFound } from './http/route.ts'
 import { catalogueRoutes, openRoutes, type ServerInfo } from './routes/catalogue.ts'
 import { dynamicRoutes, refuseUndeclared } from './routes/dynamic.ts'
+import { hotReloadStatusRoutes } from './routes/hot-reload-status.ts'
+import { type ReloadRoutesDeps, reloadRoutes } from './routes/reloads.ts'
 import { runRoutes } from './routes/runs.ts'
 import { toolRoutes } from './routes/tools.ts'
 import { RUNNABLE_KINDS } from './routes/views.ts'
@@ -23,6 +26,10 @@ export type AppDeps = {
   readonly log: Log
   /** Told of every tool call that came over HTTP, for metrics. */
   readonly onToolCall?: (tool: ToolDescription, result: 'ok' | 'error') => void
+  /** What tools get that are called over HTTP: without it no secrets and no log. */
+  readonly surroundings?: ToolSurroundings
+  /** Calls about reloads of files; absent, they are not there. */
+  readonly reloads?: Pick<ReloadRoutesDeps, 'hotReload' | 'bundles' | 'signal'>
   readonly timing?: Partial<Timing>
 }
 
@@ -54,7 +61,9 @@ export function createApp(deps: AppDeps): Express {
   for (const kind of RUNNABLE_KINDS) app.use(runRoutes(kind, { snapshots, runs, log, stream }))
   if (dynamicApi === 'declared') app.use('/runtime', refuseUndeclared(snapshots))
   app.use(dynamicRoutes({ snapshots, runs, dynamic, log, cancelWaitMs }))
-  app.use(toolRoutes({ snapshots, onToolCall }))
+  app.use(toolRoutes({ snapshots, onToolCall, surroundings: deps.surroundings }))
+  if (deps.reloads) app.use(reloadRoutes({ ...deps.reloads, snapshots, stream }))
+  if (deps.reloads) app.use(hotReloadStatusRoutes(deps.reloads.hotReload))
   app.use(notFound)
   app.use(errorHandler(log))
   return app

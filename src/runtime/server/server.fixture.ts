@@ -114,6 +114,7 @@ export class MemoryRegistry implements SnapshotSource, DynamicItems {
       models: this.#models,
       bundles: new Map(this.#bundles.map((bundle) => [bundle.name, bundle])),
       tools: new Map(this.#bundles.flatMap(toolEntries)),
+      extensions: new Map(),
     }
   }
 
@@ -182,8 +183,11 @@ export function memoryBundle(
     prompts: new Map(Object.entries(prompts).map(([file, text]) => [file, { name: file, file, text }])),
     tools: {
       tools: Object.keys(tools).map(describe),
+      extensions: [],
       warnings: [],
+      report: { reloaded: [], kept: [], stages: { transform: 0, load: 0, check: 0 } },
       call: async (tool, args, context) => tools[tool]?.(args, context) ?? null,
+      extend: async () => null,
       dispose: async () => undefined,
     },
   }

@@ -3,6 +3,7 @@ import { type ExpressionScope, evaluate, ProblemError, type WorkflowStep } from 
 import { linkedTo } from '../../clock.ts'
 import { type RunContext, runChild } from '../run/context.ts'
 import type { RunEvent } from '../run/events.ts'
+import { NO_HOOKS } from '../run/extensions/hooks.ts'
 import { failureIn } from '../run/lifecycle.ts'
 import { callServed, type LoopTool, makeCall } from '../run/tool-call.ts'
 import { stepArguments, stepMessage } from './input.ts'
@@ -77,7 +78,11 @@ async function* toolOutput(context: RunContext, tool: string, args: JSONValue): 
   const call = (within: RunContext, given: JSONObject) => callServed(within, served, given)
   const offered: LoopTool = { type: 'tool', name, description, parameters, call }
   const asked = { toolCallId: context.env.newId(), toolName: name, input: JSON.stringify(args) }
-  const outcome = yield* makeCall(context, new Map([[name, offered]]), { type: 'tool-call', ...asked })
+  const outcome = yield* makeCall(
+    context,
+    { tools: new Map([[name, offered]]), hooks: NO_HOOKS },
+    { type: 'tool-call', ...asked },
+  )
   if (outcome.type === 'failed') throw new ProblemError(outcome.error)
   return outcome.result
 }

@@ -122,12 +122,16 @@ const referenceOf = ({ metadata }: KubeObject, name: string, by: string, key = '
 })
 
 function secretsOf(runtime: KubeObject): readonly Reference[] {
-  const { adopt, models } = isRecord(runtime.spec) ? runtime.spec : {}
+  const { adopt, models, tools } = isRecord(runtime.spec) ? runtime.spec : {}
+  const toolSecrets = isRecord(tools) && Array.isArray(tools.secrets) ? tools.secrets : []
   const named: readonly (readonly [unknown, string])[] = [
     [at(adopt, 'tokenSecretRef'), 'adopt.tokenSecretRef'],
     [at(adopt, 'caSecretRef'), 'adopt.caSecretRef'],
     ...(Array.isArray(models) ? models : []).map(
       (model: unknown) => [at(model, 'apiKey', 'secretKeyRef'), `model ${textAt(model, 'name')}`] as const,
+    ),
+    ...toolSecrets.map(
+      (secret: unknown) => [at(secret, 'secretKeyRef'), `tools.secrets ${textAt(secret, 'name')}`] as const,
     ),
   ]
   return named.flatMap(([ref, by]) => {

@@ -3,7 +3,8 @@ import type { Arrival } from '../core.ts'
 import { bundleUnitId, type Served } from '../plan/served.ts'
 import { type BundleParts, bundleStateOf } from '../plan/states.ts'
 import { BundleIntake, heldBackBy } from './bundle-intake.ts'
-import { arrivalOfBundle, type BundleLoader, filesOfPush } from './prepare.ts'
+import { arrivalOfBundle, type BundleLoader, filesOfPush, type LoadWith, settingsKey } from './prepare.ts'
+import { type Basis, TriedBundles } from './tried-bundles.ts'
 
 export type BundleArrivalsOptions = {
   readonly load: BundleLoader
@@ -21,8 +22,13 @@ export type BundleArrivalsOptions = {
 export class BundleArrivals {
   readonly #options: BundleArrivalsOptions
   readonly #intake: BundleIntake
-  /** Packages that were allowed when each bundle was last loaded. */
+  readonly #tried = new TriedBundles()
+  /** Of each call that is under way, what takes its pushes and removals back, in the order in which the calls came. */
+  readonly #underWay = new Set<() => void>()
+  /** What the settings said of it when each bundle was last loaded. */
   readonly #loadedWith = new Map<string, string>()
+  /** Secrets that there were when a bundle last failed a self-test; other ones may let it pass. */
+  readonly #untestedWith = new Map<string, string>()
 
   constructor(options: BundleArrivalsOptions) {
     this.#options = options
@@ -43,56 +49,102 @@ export class BundleArrivals {
     return this.#intake.pin(new Map(Object.entries(pins)))
   }
 
-  pushed(name: string, push: BundlePush, packages: readonly string[]): Promise<Arrival> {
+  pushed(name: string, push: BundlePush, using: LoadWith): Promise<Arrival> {
     const files = filesOfPush(name, push)
     if ('reason' in files) return Promise.resolve(refusedPush(name, push, files))
     this.#intake.pushed(files, this.#options.now())
-    return this.current(name, packages)
+    return this.current(name, using)
   }
 
-  mounted(files: BundleFiles, packages: readonly string[]): Promise<Arrival> {
+  mounted(files: BundleFiles, using: LoadWith): Promise<Arrival> {
     this.#intake.mounted(files, this.#options.now())
-    return this.current(files.name, packages)
+    return this.current(files.name, using)
   }
 
   /** Its directory is gone or was emptied of files. */
-  unmounted(name: string, packages: readonly string[]): Promise<Arrival> {
+  unmounted(name: string, using: LoadWith): Promise<Arrival> {
     this.#intake.unmounted(name, this.#options.now())
-    return this.current(name, packages)
+    return this.current(name, using)
   }
 
   /** It was removed: neither push nor mount has it any more. */
-  forgotten(name: string, packages: readonly string[]): Promise<Arrival> {
+  forgotten(name: string, using: LoadWith): Promise<Arrival> {
     this.#intake.forget(name, this.#options.now())
-    return this.current(name, packages)
+    return this.current(name, using)
+  }
+
+  /**
+   * A call begins that pushes and removes bundles: what is known of them is noted, so that it can be taken back.
+   * @param pushes hash that is pushed, undefined for a removal, by name
+   * @returns to be called when the call is over
+   */
+  callBegins(pushes: ReadonlyMap<string, string | undefined>): () => void {
+    const noted = [...pushes].map(([name, hash]) => ({ name, hash, before: this.#intake.noted(name) }))
+    const takeBack = (): void => {
+      for (const { name, hash, before } of noted) this.#intake.putBack(name, before, hash, this.#options.now())
+    }
+    this.#underWay.add(takeBack)
+    return () => void this.#underWay.delete(takeBack)
+  }
+
+  /** Takes back the pushes and removals of all calls that are under way, the last call first. */
+  takeBackCalls(): void {
+    for (const takeBack of [...this.#underWay].reverse()) takeBack()
+    this.#underWay.clear()
+  }
+
+  /** From now on a version serves again that did before, until push or mount bring another. */
+  rollBack(files: BundleFiles): void {
+    this.#intake.rolledBack(files, this.#options.now())
+  }
+
+  /** Takes a rollback back. */
+  rollForward(name: string): void {
+    this.#intake.rolledForward(name)
+  }
+
+  /** Gives up what was tried long ago and never activated. */
+  expire(): void {
+    this.#tried.expire(this.#options.now())
   }
 
   /** What should serve now. */
-  async current(name: string, packages: readonly string[]): Promise<Arrival> {
+  async current(name: string, using: LoadWith): Promise<Arrival> {
     const files = this.#intake.take(name, this.#options.now())
     if (files === undefined) {
       this.#loadedWith.delete(name)
+      this.#untestedWith.delete(name)
       return { type: 'remove', id: bundleUnitId(name) }
     }
     const serving = this.#serving(name)
-    return serving?.bundle.hash === files.hash ? { type: 'put', unit: serving } : this.#load(files, packages)
+    return serving?.bundle.hash === files.hash ? { type: 'put', unit: serving } : this.#load(files, using)
   }
 
-  /** What a push would bring, without noting it. */
-  async tried(name: string, push: BundlePush, packages: readonly string[]): Promise<Arrival> {
+  /** What a push would bring, without noting it. It is kept for a while, for the push that may follow. */
+  async tried(name: string, push: BundlePush, using: LoadWith): Promise<Arrival> {
     const files = filesOfPush(name, push)
     if ('reason' in files) return refusedPush(name, push, files)
     const serving = this.#serving(name)
     if (serving?.bundle.hash === files.hash) return { type: 'put', unit: serving }
-    return arrivalOfBundle(files, packages, this.#options.load)
+    const basis: Basis = { ...using, serving }
+    const kept = this.#tried.find(name, files.hash, basis)
+    const arrival = kept ? ({ type: 'put', unit: kept } as const) : await this.#loadWith(files, basis)
+    if (arrival.type === 'put') this.#tried.keep(arrival.unit, basis, this.#options.now())
+    return arrival
   }
 
-  /** Bundles that were loaded while other packages were allowed, each loaded again. */
-  outdated(packages: readonly string[]): (readonly [string, () => Promise<Arrival>])[] {
+  /** Bundles that were loaded while other packages were allowed, or failed their self-test with other secrets, again. */
+  outdated(using: LoadWith): (readonly [string, () => Promise<Arrival>])[] {
     const now = this.#options.now()
-    const names = this.#intake.names().filter((name) => this.#loadedWith.get(name) !== packages.join())
+    const names = this.#intake
+      .names()
+      .filter(
+        (name) =>
+          this.#loadedWith.get(name) !== settingsKey(using) ||
+          (this.#untestedWith.get(name) ?? using.secrets) !== using.secrets,
+      )
     const sources = names.flatMap((name) => this.#intake.take(name, now) ?? [])
-    return sources.map((files) => [bundleUnitId(files.name), () => this.#load(files, packages)] as const)
+    return sources.map((files) => [bundleUnitId(files.name), () => this.#load(files, using)] as const)
   }
 
   /** Bundles for which time alone has changed something, or which mounts may serve. */
@@ -115,9 +167,20 @@ export class BundleArrivals {
     })
   }
 
-  #load(files: BundleFiles, packages: readonly string[]): Promise<Arrival> {
-    this.#loadedWith.set(files.name, packages.join())
-    return arrivalOfBundle(files, packages, this.#options.load)
+  async #load(files: BundleFiles, using: LoadWith): Promise<Arrival> {
+    this.#loadedWith.set(files.name, settingsKey(using))
+    const basis: Basis = { ...using, serving: this.#serving(files.name) }
+    const tried = this.#tried.take(files.name, files.hash, basis)
+    const arrival = tried ? ({ type: 'put', unit: tried } as const) : await this.#loadWith(files, basis)
+    const isUntested = arrival.type === 'refused' && arrival.error.reason === 'SelfTestFailed'
+    if (isUntested) this.#untestedWith.set(files.name, using.secrets)
+    else this.#untestedWith.delete(files.name)
+    return arrival
+  }
+
+  #loadWith(files: BundleFiles, { packages, serving, ...using }: Basis): ReturnType<typeof arrivalOfBundle> {
+    const previous = serving?.type === 'bundle' ? serving.bundle.tools : undefined
+    return arrivalOfBundle(files, () => this.#options.load(files, packages, previous, using))
   }
 
   #serving(name: string) {

@@ -7,9 +7,14 @@ type Entry = {
   readonly channels: ChannelState
   readonly pushed?: BundleFiles | undefined
   readonly mounted?: BundleFiles | undefined
+  /** An earlier version that serves in place of `insteadOf`, for as long as that is what push and mount want. */
+  readonly rollback?: { readonly files: BundleFiles; readonly insteadOf: string | undefined } | undefined
   /** What was last handed out, what waited then, and what the mount showed. */
   readonly taken?: string
 }
+
+/** What is noted of a bundle at one moment. */
+export type Noted = Entry | undefined
 
 export type BundleIntakeOptions = {
   /** The files that serve under a name. */
@@ -45,6 +50,40 @@ export class BundleIntake {
     this.#entries.set(files.name, { ...entry, mounted: files, channels: mount(entry.channels, files.hash, now) })
   }
 
+  /** Notes that a version serves again until the files change. What push and mount want anyway is no rollback. */
+  rolledBack(files: BundleFiles, now: number): void {
+    const insteadOf = this.#wanted(files.name, now)
+    const rollback = insteadOf === files.hash ? undefined : { files, insteadOf }
+    this.#entries.set(files.name, { ...this.#entry(files.name), rollback })
+  }
+
+  /** What push and mount want serves again. */
+  rolledForward(name: string): void {
+    const entry = this.#entries.get(name)
+    if (entry !== undefined) this.#entries.set(name, { ...entry, rollback: undefined })
+  }
+
+  /** The bundle as it is noted now, to be given to `putBack`. */
+  noted(name: string): Noted {
+    return this.#entries.get(name)
+  }
+
+  /**
+   * Undoes a push or a removal that was noted after `noted` was taken, unless another has come since. What the mount
+   * showed in between stays.
+   * @param pushed hash of the push; undefined for a removal
+   */
+  putBack(name: string, noted: Noted, pushed: string | undefined, now: number): void {
+    const entry = this.#entries.get(name)
+    if (entry?.pushed?.hash !== pushed) return
+    const before = noted ?? { channels: emptyChannels }
+    const mounted = entry?.mounted ?? (pushed === undefined ? before.mounted : undefined)
+    const { lastCallAt = before.channels.lastCallAt } = entry?.channels ?? {}
+    const channels = mount({ ...before.channels, lastCallAt }, mounted?.hash, now)
+    if (before.pushed === undefined && mounted === undefined) this.#entries.delete(name)
+    else this.#entries.set(name, { ...before, mounted, channels })
+  }
+
   /** Replaces all pins. Returns the bundles whose pin came, changed or went. */
   pin(pins: ReadonlyMap<string, string>): string[] {
     const before = this.#pins
@@ -75,6 +114,8 @@ export class BundleIntake {
 
   /** The files that should serve now. */
   take(name: string, now: number): BundleFiles | undefined {
+    const before = this.#entries.get(name)
+    if (before?.rollback && before.rollback.insteadOf !== this.#wanted(name, now)) this.rolledForward(name)
     const decision = this.#decide(name, now)
     const entry = this.#entries.get(name)
     if (entry !== undefined) this.#entries.set(name, { ...entry, taken: this.#keyOf(name, decision) })
@@ -104,11 +145,18 @@ export class BundleIntake {
     return waits && pin !== undefined ? heldBackBy(name, pin, waits.hash) : undefined
   }
 
-  #decide(name: string, now: number): Hold {
+  /** The hash that push and mount want to serve. */
+  #wanted(name: string, now: number): string | undefined {
     const { channels } = this.#entry(name)
+    return this.#options.isTaken(name) ? decide(channels, now) : channels.push
+  }
+
+  #decide(name: string, now: number): Hold {
+    const { rollback } = this.#entry(name)
+    const wanted = this.#wanted(name, now)
     return hold({
       pin: this.#pins.get(name),
-      wanted: this.#options.isTaken(name) ? decide(channels, now) : channels.push,
+      wanted: rollback && rollback.insteadOf === wanted ? rollback.files.hash : wanted,
       serving: this.#options.serving(name)?.hash,
       held: new Set(this.#sources(name).map(({ hash }) => hash)),
     })
@@ -119,8 +167,9 @@ export class BundleIntake {
   }
 
   #sources(name: string): BundleFiles[] {
-    const { pushed } = this.#entry(name)
-    return [pushed, this.#takenMount(name), this.#options.serving(name)].filter((files) => files !== undefined)
+    const { pushed, rollback } = this.#entry(name)
+    const all = [pushed, this.#takenMount(name), this.#options.serving(name), rollback?.files]
+    return all.filter((files) => files !== undefined)
   }
 
   #takenMount(name: string): BundleFiles | undefined {

@@ -1,9 +1,17 @@
-import { type ApplyRequest, type DefinitionOf, type Owner, SETTINGS_ID, settingsSpec } from '../../../api/index.ts'
+import {
+  type ApplyRequest,
+  type DefinitionOf,
+  hashJson,
+  type Owner,
+  SETTINGS_ID,
+  secretId,
+  settingsSpec,
+} from '../../../api/index.ts'
 import { type Arrival, arrivalId, ownerOfUnit, type RegistryCore } from '../core.ts'
 import { ownedBy } from '../plan/guard.ts'
 import { type ServedSettings, settingsUnit } from '../plan/served.ts'
 import { type ModelLoader, type SecretValue, secretVersions } from './load-models.ts'
-import { arrivalOfItem, arrivalOfSettings, isProblem, parseItem } from './prepare.ts'
+import { arrivalOfItem, arrivalOfSettings, isProblem, type LoadWith, parseItem } from './prepare.ts'
 
 /** Something to prepare: the id that it is for, and how. */
 export type Work = readonly (readonly [string, () => Arrival | Promise<Arrival>])[]
@@ -64,17 +72,25 @@ export class ItemArrivals {
     ]
   }
 
-  /** Packages that the settings allow: those of the call, where it brings settings. */
-  packagesOf({ items }: ApplyRequest): readonly string[] {
-    const item = Object.hasOwn(items, SETTINGS_ID) ? items[SETTINGS_ID] : undefined
-    const parsed = item && parseItem(SETTINGS_ID, item)
-    const isSettings = parsed !== undefined && !isProblem(parsed) && parsed.kind === 'Settings'
-    return isSettings ? parsed.spec.tools.packages : this.packages
-  }
-
-  /** Packages that the settings allow which serve. */
-  get packages(): readonly string[] {
-    return this.#core.snapshot.settings.definition.spec.tools.packages
+  /** What bundles are loaded with as the settings say: those of the call, where it brings settings. */
+  loadWith(secrets: Secrets, request?: ApplyRequest): LoadWith {
+    const {
+      packages,
+      isolation,
+      memoryMiB,
+      secrets: named,
+    } = (request && toolsIn(request)) ?? this.#core.snapshot.settings.definition.spec.tools
+    const versions = Object.fromEntries([...secrets].map(([id, { version }]) => [id, version]))
+    const toolSecrets = named.flatMap(({ name, secretKeyRef }) => {
+      const value = secrets.get(secretId(secretKeyRef))?.value
+      return value === undefined ? [] : [[name, value] as const]
+    })
+    return {
+      packages,
+      hosting: { isolation, memoryMiB },
+      secrets: hashJson({ versions, named }),
+      toolSecrets: Object.fromEntries(toolSecrets),
+    }
   }
 
   /** Nobody replaces or removes what the operator owns but the operator; a declaration takes over what the API added. */
@@ -114,4 +130,11 @@ export class ItemArrivals {
     if (unit?.type !== 'settings') throw new Error('there are always settings')
     return unit
   }
+}
+
+/** How tools run by the settings that a call brings; undefined when it brings none that can be read. */
+function toolsIn({ items }: ApplyRequest): DefinitionOf<'Settings'>['spec']['tools'] | undefined {
+  const item = Object.hasOwn(items, SETTINGS_ID) ? items[SETTINGS_ID] : undefined
+  const parsed = item && parseItem(SETTINGS_ID, item)
+  return parsed === undefined || isProblem(parsed) || parsed.kind !== 'Settings' ? undefined : parsed.spec.tools
 }

@@ -14,8 +14,9 @@ import {
   problemOfIssues,
 } from '../../../api/index.ts'
 import type { LoadedBundle } from '../../files/loaded.ts'
+import type { Hosting, ToolSet } from '../../tools/port.ts'
 import type { Arrival } from '../core.ts'
-import { bundleUnit, bundleUnitId, itemUnit, settingsUnit } from '../plan/served.ts'
+import { bundleUnit, bundleUnitId, itemUnit, type ServedBundle, settingsUnit } from '../plan/served.ts'
 import { loadModels, type ModelLoader, type SecretValue } from './load-models.ts'
 
 type PushedItem = ApplyRequest['items'][string]
@@ -54,20 +55,42 @@ export async function arrivalOfSettings(
   }
 }
 
-/** @throws ProblemError with the file, line and column of what is wrong */
-export type BundleLoader = (files: BundleFiles, packages: readonly string[]) => Promise<LoadedBundle>
+/**
+ * @param previous tools of the version that serves, of which untouched modules may be taken over
+ * @param using what self-tests read as secrets, and where code runs
+ * @throws ProblemError with the file, line and column of what is wrong
+ */
+export type BundleLoader = (
+  files: BundleFiles,
+  packages: readonly string[],
+  previous: ToolSet | undefined,
+  using: Pick<LoadWith, 'toolSecrets' | 'hosting'>,
+) => Promise<LoadedBundle>
+
+/** What a load may depend on besides the files. */
+export type LoadWith = {
+  readonly packages: readonly string[]
+  readonly hosting: Hosting
+  /** Changes with the value of any secret, and with what tools may read of them. */
+  readonly secrets: string
+  /** Values of the settings' `tools.secrets`, by name. */
+  readonly toolSecrets: Readonly<Record<string, string>>
+}
+
+/** Bundles are loaded again when it changes. */
+export const settingsKey = ({ packages, hosting }: Pick<LoadWith, 'packages' | 'hosting'>): string =>
+  [hosting.isolation, hosting.memoryMiB, ...packages].join()
 
 /** A bundle as an arrival: its tools and prompts are loaded, or it is refused as a whole. */
 export async function arrivalOfBundle(
   files: BundleFiles,
-  packages: readonly string[],
-  load: BundleLoader,
-): Promise<Arrival> {
+  load: () => Promise<LoadedBundle>,
+): Promise<Extract<Arrival, { type: 'refused' }> | { readonly type: 'put'; readonly unit: ServedBundle }> {
   try {
-    return { type: 'put', unit: bundleUnit(await load(files, packages)) }
+    return { type: 'put', unit: bundleUnit(await load()) }
   } catch (error) {
     const id = bundleUnitId(files.name)
-    return { type: 'refused', id, revision: files.hash, error: problemOf(error, 'ToolLoadFailed') }
+    return { type: 'refused', id, revision: files.hash, source: files, error: problemOf(error, 'ToolLoadFailed') }
   }
 }
 

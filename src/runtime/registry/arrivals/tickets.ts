@@ -15,6 +15,10 @@ export class Tickets {
     this.#newest.delete(id)
   }
 
+  isNewest(id: string, ticket: number): boolean {
+    return this.#newest.get(id) === ticket
+  }
+
   /** True once, for the newest preparation of the id. */
   redeem(id: string, ticket: number): boolean {
     if (this.#newest.get(id) !== ticket) return false

@@ -1,6 +1,7 @@
 import { type DefinitionKind, digestOf, SETTINGS_ID } from '../../../api/index.ts'
 import type { LoadedBundle } from '../../files/loaded.ts'
 import { type ActiveItem, type AnyActiveItem, itemAt, type ServedTool, type Snapshot } from '../snapshot.ts'
+import { extensionsOf } from './extensions.ts'
 import type { Served, ServedItem, ServedSettings } from './served.ts'
 import { selectTools } from './tool-names.ts'
 
@@ -49,13 +50,14 @@ function bundlesUsed(
 ): Set<string> {
   switch (definition.kind) {
     case 'Team':
-      return new Set()
+      return extending(bundles)
     case 'Workflow': {
       const names = definition.spec.steps.flatMap(({ tool }) => (tool === undefined ? [] : [tool]))
       return new Set(selectTools(names, tools).map(({ bundle }) => bundle.name))
     }
     case 'Agent': {
-      const used = new Set(selectTools(definition.spec.tools, tools).map(({ bundle }) => bundle.name))
+      const used = extending(bundles)
+      for (const { bundle } of selectTools(definition.spec.tools, tools)) used.add(bundle.name)
       const { prompt } = definition.spec
       const holder = prompt && findPromptBundle(bundles, prompt)
       if (holder) used.add(holder.name)
@@ -63,6 +65,10 @@ function bundlesUsed(
     }
   }
 }
+
+/** Bundles with extensions: they have their say in every run of an agent or a team. */
+const extending = (bundles: ReadonlyMap<string, LoadedBundle>): Set<string> =>
+  new Set([...bundles.values()].filter(({ tools }) => tools.extensions.length > 0).map(({ name }) => name))
 
 /** The bundle that a prompt reference means: the named one, else the first in order that has the file. */
 export function findPromptBundle(
@@ -143,6 +149,7 @@ export function buildSnapshot(
     models: settings.models,
     bundles,
     tools,
+    extensions: extensionsOf(bundles.values()),
   })
 }
 

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Outcome, Owner, Problem } from '../../../api/index.ts'
+import type { BundleFiles, Outcome, Owner, Problem } from '../../../api/index.ts'
 import type { Candidate } from './resolve.ts'
 import type { Served } from './served.ts'
 
@@ -11,7 +11,7 @@ export type CandidateRecord = {
 } & (
   | { readonly type: 'put'; readonly unit: Served; readonly waitsFor?: Problem | undefined }
   | { readonly type: 'remove'; readonly waitsFor?: Problem | undefined }
-  | { readonly type: 'refused'; readonly error: Problem }
+  | { readonly type: 'refused'; readonly error: Problem; readonly source?: BundleFiles | undefined }
 )
 
 /** The newest candidate of each id, as long as it does not serve. */

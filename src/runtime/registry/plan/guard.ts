@@ -1,4 +1,4 @@
-import { type ApplyRequest, type Owner, type Problem, ProblemError, type Reason } from '../../../api/index.ts'
+import { type ApplyRequest, type ItemResult, type Owner, type Problem, ProblemError } from '../../../api/index.ts'
 
 /** What decides whether an `apply` is looked at: who may write, and to which process. */
 export type Guard = {
@@ -14,27 +14,35 @@ export type Guard = {
  */
 export function admit(guard: Guard, request: ApplyRequest): Guard {
   const refusal = refusalOf(guard, request)
-  if (refusal) throw new ProblemError({ reason: refusal[0], message: refusal[1] })
+  if (refusal) throw new ProblemError(refusal)
   return request.mode === 'check' ? guard : { ...guard, fence: request.fence, claimedBy: request.claim }
 }
+
+/** The refusal of a call that is overtaken by another operator. */
+export const staleFence = (fence: number, newest: number): Problem => ({
+  reason: 'StaleFence',
+  message: `fence ${fence} is below ${newest}: a newer operator has written to this runtime`,
+})
 
 /** The guard after its holder gave the claim up. The fence stays. */
 export function released<G extends Omit<Guard, 'snapshot'>>(guard: G, claim: string): G {
   return guard.claimedBy === claim ? { ...guard, claimedBy: undefined } : guard
 }
 
-function refusalOf(guard: Guard, { target, fence, claim, ifSnapshot }: ApplyRequest): [Reason, string] | undefined {
+function refusalOf(guard: Guard, { target, fence, claim, ifSnapshot }: ApplyRequest): Problem | undefined {
   if (target.bootId !== guard.bootId) {
-    return ['WrongTarget', `target.bootId is ${target.bootId}, this process is ${guard.bootId}; read its state again`]
+    const message = `target.bootId is ${target.bootId}, this process is ${guard.bootId}; read its state again`
+    return { reason: 'WrongTarget', message }
   }
-  if (fence < guard.fence) {
-    return ['StaleFence', `fence ${fence} is below ${guard.fence}: a newer operator has written to this runtime`]
-  }
+  if (fence < guard.fence) return staleFence(fence, guard.fence)
   if (guard.claimedBy !== undefined && guard.claimedBy !== claim) {
-    return ['Claimed', `the runtime is claimed by ${guard.claimedBy}, not ${claim}`]
+    return { reason: 'Claimed', message: `the runtime is claimed by ${guard.claimedBy}, not ${claim}` }
   }
   if (ifSnapshot !== undefined && ifSnapshot !== guard.snapshot) {
-    return ['SnapshotMoved', `snapshot is ${guard.snapshot}, not ${ifSnapshot}; read the state again`]
+    return {
+      reason: 'SnapshotMoved',
+      message: `snapshot is ${guard.snapshot}, not ${ifSnapshot}; read the state again`,
+    }
   }
   return undefined
 }
@@ -44,3 +52,9 @@ export const ownedBy = (owner: Owner, id: string): Problem => ({
   reason: 'OwnedByOther',
   message: `${id} is owned by ${owner}`,
 })
+
+/** What became of a version that was still being loaded when a newer one of its id arrived. */
+export const SUPERSEDED: ItemResult = {
+  outcome: 'pending',
+  error: { reason: 'Superseded', message: 'a newer version arrived while this one was being loaded' },
+}

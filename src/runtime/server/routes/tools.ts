@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { ProblemError, problemOfIssues } from '../../../api/index.ts'
 import { systemClock } from '../../../clock.ts'
 import type { SnapshotSource } from '../../registry/port.ts'
-import { callWithin } from '../../run/index.ts'
+import { callWithin, surroundingsOf, type ToolSurroundings } from '../../run/index.ts'
 import type { ToolDescription } from '../../tools/port.ts'
 import { readBody } from '../http/body.ts'
 import { HttpError } from '../http/errors.ts'
@@ -14,6 +14,7 @@ export type ToolRoutesDeps = {
   readonly snapshots: SnapshotSource
   /** Told of every call that was made, for metrics. */
   readonly onToolCall: (tool: ToolDescription, result: 'ok' | 'error') => void
+  readonly surroundings?: ToolSurroundings | undefined
 }
 
 const callBody = z.strictObject({ arguments: z.record(z.string(), z.json()).default({}) })
@@ -38,7 +39,7 @@ export function toolRoutes(deps: ToolRoutesDeps): Router {
 const LEFT = new ProblemError({ reason: 'RunCancelled', message: 'the client left' })
 
 /** Calls a tool outside of any run, on the version that serves, within the settings' time; a client that leaves aborts the call. */
-function callHandler({ snapshots, onToolCall }: ToolRoutesDeps): RequestHandler {
+function callHandler({ snapshots, onToolCall, surroundings }: ToolRoutesDeps): RequestHandler {
   return async (req, res) => {
     const [bundle, name] = [param(req.params, 'bundle'), param(req.params, 'name')]
     const body = callBody.safeParse(req.body ?? {})
@@ -51,7 +52,8 @@ function callHandler({ snapshots, onToolCall }: ToolRoutesDeps): RequestHandler 
       if (tool === undefined) throw new HttpError(404, 'Tool not found')
       const { description, bundle: version } = tool
       const { timeoutSeconds } = snapshot.settings.definition.spec.tools
-      const limits = { timeoutSeconds, clock: systemClock, context: { signal: left.signal } }
+      const around = surroundingsOf(surroundings, snapshot, { bundle: version.name, tool: description.name })
+      const limits = { timeoutSeconds, clock: systemClock, context: { signal: left.signal, ...around } }
       const call = callWithin(tool, body.data.arguments, limits)
       call.then(
         () => onToolCall(description, 'ok'),

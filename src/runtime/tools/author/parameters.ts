@@ -2,7 +2,7 @@ import type { JSONObject, JSONSchema7 } from '@ai-sdk/provider'
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { z } from 'zod'
-import { formatPath, ProblemError, problemOf } from '../../../api/index.ts'
+import { formatPath, ProblemError, problemOf } from '../../../api/reason.ts'
 import { plainJson } from './result.ts'
 
 /** What a tool takes: as JSON Schema for models, and as a check that also fills in defaults. */

@@ -1,5 +1,5 @@
 import type { JSONValue } from '@ai-sdk/provider'
-import { formatPath, ProblemError } from '../../../api/index.ts'
+import { formatPath, ProblemError } from '../../../api/reason.ts'
 
 /** Largest result of a tool, in bytes of JSON. */
 export const MAX_RESULT_BYTES = 1_048_576

@@ -110,7 +110,7 @@ describe('a tool file', () => {
     })
     expect(warnings).toEqual([
       'tools/a.ts: import "./gone.ts" finds no file in the bundle',
-      'tools/a.ts: unknown field "params" of the tool; known are name, description, parameters, execute',
+      'tools/a.ts: unknown field "params" of the tool; known are name, description, parameters, idempotent, execute, selfTest',
     ])
   })
 })
@@ -140,8 +140,8 @@ describe('a bundle is refused', () => {
     ],
     [
       'syntax that V8 does not have',
-      { [file]: `${TYPES}const a = 1\nconst deco = (x: unknown) => x\n@deco class A {}` },
-      { reason: 'InvalidSyntax', file, line: 8 },
+      { 'tools/a.js': 'const a = 1\nconst deco = (x) => x\n@deco class A {}' },
+      { reason: 'InvalidSyntax', file: 'tools/a.js', line: 3 },
     ],
     [
       'a syntax error in JSON',

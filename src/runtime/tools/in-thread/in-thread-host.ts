@@ -1,37 +1,74 @@
 import { type BundleFiles, ProblemError, roleOf } from '../../../api/index.ts'
+import { readAuthored } from '../author/authored.ts'
+import { MIDFLIGHT, midflightModule } from '../author/module.ts'
 import { createParameterReader } from '../author/parameters.ts'
-import { readTools, unknownFields } from '../author/tool-file.ts'
+import { runSelfTests } from '../author/self-test.ts'
+import { createStateStore, type StateSession } from '../author/state.ts'
 import { type CompiledModule, compileModule, refusedByV8 } from '../modules/compile.ts'
-import { CodeRefused, ImportFailure, ModuleTable } from '../modules/evaluate.ts'
+import { CodeRefused, ImportFailure, ModuleTable, type Surroundings } from '../modules/evaluate.ts'
 import { createLinker, type Linker } from '../modules/link.ts'
 import { importPackage } from '../modules/packages.ts'
 import type { Program } from '../modules/program.ts'
 import { messageOf, type Trace } from '../modules/thrown.ts'
 import { createTrace } from '../modules/trace.ts'
-import type { ToolHost } from '../port.ts'
+import type { ToolHost, ToolSet } from '../port.ts'
 import { createToolSet } from './tool-set.ts'
+import { planNext, reportOf, sourcesOf, type Version } from './version.ts'
 
 /**
  * A tool host that runs tool code in this thread: fast, and no fence. Code that never yields stops the process, and
- * what it leaves running (timers, sockets) goes on. Every load has its modules to itself; a version that nobody holds
- * any more is garbage. A file whose content object was compiled before is not compiled again.
+ * what it leaves running (timers, sockets) goes on. A load keeps those modules of the previous version that a restart
+ * would find unchanged, and has the others to itself; a version that nobody holds any more is garbage, but for what a
+ * later one keeps of it. A file whose content object was compiled before is not compiled again.
  */
 export function createInThreadHost(): ToolHost {
   const compile = createCompiler()
   const parametersOf = createParameterReader()
+  const states = createStateStore()
+  const versions = new WeakMap<ToolSet, Version>()
   return {
-    async load(bundle, { packages, timeoutMs }) {
-      const linker = createLinker(bundle, { packages, compile })
-      const files = [...bundle.files.keys()].filter((path) => roleOf(path).role === 'tool').sort()
-      const program = linker.program(files)
-      const trace = createTrace(bundle)
-      const loaded = await evaluateAll(program, timeoutMs, { bundle, linker, trace })
-      const tools = readTools(loaded, { bundle: bundle.name, parametersOf, trace })
-      const unknown = [...loaded].flatMap(([file, exports]) => unknownFields(file, exports))
-      return createToolSet(tools, [...linker.warnings, ...unknown], trace)
+    async load(bundle, { packages, timeoutMs, previous, context }) {
+      const session = states.open(bundle.name)
+      try {
+        const started = performance.now()
+        const before = previous && versions.get(previous)
+        const linker = createLinker(bundle, { packages, compile })
+        const program = linker.program(entriesOf(bundle))
+        const graph = linker.graph()
+        const plan = planNext(before, { graph, packages })
+        const sources = sourcesOf(bundle, before, plan)
+        const trace = createTrace({ name: bundle.name, files: sources })
+        const linked = performance.now()
+        const kept = before && { from: before.table, paths: plan.keep }
+        const table = new ModuleTable(program, surroundingsOf(linker, session), kept)
+        const source = { timeoutMs, linker, sources, trace }
+        const tried = await orAbandon(table, async () => {
+          const loaded = await evaluateAll(table, program, source)
+          const authored = readAuthored(loaded, { bundle: bundle.name, parametersOf, trace })
+          const evaluated = performance.now()
+          await runSelfTests(authored.tools.values(), { context, trace })
+          return { authored, evaluated }
+        })
+        session.settle()
+        const stages = {
+          transform: linked - started,
+          load: tried.evaluated - linked,
+          check: performance.now() - tried.evaluated,
+        }
+        const report = reportOf(program, table, stages)
+        const set = createToolSet(tried.authored, { trace, report, warnings: linker.warnings, disposed: session.close })
+        versions.set(set, { table, graph, sources, packages })
+        return set
+      } catch (error) {
+        session.close()
+        throw error
+      }
     },
   }
 }
+
+const entriesOf = ({ files }: BundleFiles): string[] =>
+  [...files.keys()].filter((path) => ['tool', 'extension'].includes(roleOf(path).role)).sort()
 
 type Compile = (path: string, content: Uint8Array) => CompiledModule
 
@@ -47,11 +84,36 @@ function createCompiler(): Compile {
   }
 }
 
-type Source = { readonly bundle: BundleFiles; readonly linker: Linker; readonly trace: Trace }
+/** A function of its own: a kept module holds on to it, and must not to the version. */
+function packagesOf({ states }: StateSession): Surroundings['importPackage'] {
+  const midflight = midflightModule(states)
+  return async (from, specifier) => (specifier === MIDFLIGHT ? midflight : importPackage(from, specifier))
+}
 
-async function evaluateAll(program: Program, timeoutMs: number, source: Source): Promise<Map<string, object>> {
-  const linkDynamic = async (from: string, specifier: string) => source.linker.dynamic(from, specifier)
-  const table = new ModuleTable(program, { importPackage, linkDynamic })
+const surroundingsOf = (linker: Linker, session: StateSession): Surroundings => ({
+  importPackage: packagesOf(session),
+  linkDynamic: async (from, specifier) => linker.dynamic(from, specifier),
+})
+
+type Source = {
+  readonly timeoutMs: number
+  readonly linker: Linker
+  readonly sources: BundleFiles['files']
+  readonly trace: Trace
+}
+
+/** A version that is refused leaves the modules that it was to keep as they were. */
+async function orAbandon<T>(table: ModuleTable, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    table.abandon()
+    throw error
+  }
+}
+
+async function evaluateAll(table: ModuleTable, program: Program, source: Source): Promise<Map<string, object>> {
+  const { timeoutMs } = source
   const loaded = new Map<string, object>()
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const timer = setTimeout(() => reject(loadTimeout(table, timeoutMs)), timeoutMs)
@@ -72,13 +134,16 @@ async function evaluateAll(program: Program, timeoutMs: number, source: Source):
 function loadTimeout({ evaluating: file }: ModuleTable, timeoutMs: number): ProblemError {
   return new ProblemError({
     reason: 'ToolLoadTimeout',
-    message: `${file} did not finish loading in ${timeoutMs} ms: a top-level await never ends`,
+    message:
+      file === undefined
+        ? `a package did not finish loading in ${timeoutMs} ms`
+        : `${file} did not finish loading in ${timeoutMs} ms: a top-level await never ends`,
     ...(file === undefined ? {} : { file }),
   })
 }
 
-function loadFailed({ evaluating: file }: ModuleTable, error: unknown, { bundle, linker, trace }: Source): unknown {
-  if (error instanceof CodeRefused) return refusedByV8(error.module, bundle.files.get(error.module.path), error.cause)
+function loadFailed({ evaluating: file }: ModuleTable, error: unknown, { sources, linker, trace }: Source): unknown {
+  if (error instanceof CodeRefused) return refusedByV8(error.module, sources.get(error.module.path), error.cause)
   if (error instanceof ImportFailure) return linker.located(error, error.from, error.specifier)
   if (error instanceof ProblemError) return error
   const place = trace(error) ?? (file === undefined ? {} : { file })

@@ -1,14 +1,13 @@
 import { Script } from 'node:vm'
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
+import { minifySync } from 'oxc-minify'
 import { moduleRunnerTransformSync, type OxcError, type SourceMap, transformSync } from 'oxc-transform'
 import { ProblemError } from '../../../api/index.ts'
 import { type Position, positionAt, textOf } from '../../files/text.ts'
 import { HEADER_LINES, type ModuleCode, sourceOf } from './program.ts'
 
 /** A compiled module before its imports are resolved. */
-export type CompiledModule = {
-  /** The body of a function in which imports and exports are calls. */
-  readonly code: string
+export type CompiledModule = Pick<ModuleCode, 'code' | 'isAsync' | 'importsAnything'> & {
   readonly imports: readonly string[]
   /** Of the dynamic imports, those with a literal specifier. */
   readonly dynamicImports: readonly string[]
@@ -28,7 +27,7 @@ export function compileModule(path: string, content: Uint8Array): CompiledModule
  * where; a Script does.
  */
 export function refusedByV8(
-  module: Pick<ModuleCode, 'path' | 'code'>,
+  module: Pick<ModuleCode, 'path' | 'code' | 'isAsync'>,
   content: Uint8Array = new Uint8Array(),
   error?: unknown,
 ): ProblemError {
@@ -52,8 +51,10 @@ function stackOfSyntaxError(source: string): string {
 function compileJson(path: string, text: string): CompiledModule {
   checkJson(path, text)
   const value = `JSON.parse(${JSON.stringify(text)})`
-  const code = `Object.defineProperty(__vite_ssr_exports__, 'default', { value: ${value}, enumerable: true })`
-  return { code, imports: [], dynamicImports: [] }
+  const code = `const value = ${value}
+Object.defineProperty(__vite_ssr_exports__, 'default', { enumerable: true, get() { return value } })
+yield`
+  return { code, isAsync: false, importsAnything: false, imports: [], dynamicImports: [] }
 }
 
 function checkJson(path: string, text: string): void {
@@ -69,13 +70,26 @@ function checkJson(path: string, text: string): void {
 
 const TYPED = /\.m?ts$/
 
-/** Both passes return errors instead of throwing them; the second one leaves types in, so it only ever gets JavaScript. */
+/** Decorators are those of TypeScript's experimentalDecorators: oxc has no others. They call two functions, which are imported. */
+const TYPESCRIPT = { target: 'esnext', sourceType: 'module', decorator: { legacy: true } } as const
+
+/** An import that comes last, so that its place in the output is where the author's own code begins. */
+const BEGIN = 'midflight:begin'
+const BEGIN_STATEMENT = new RegExp(`^const __vite_ssr_import_\\d+__ = await __vite_ssr_import__\\("${BEGIN}"\\);$`, 'm')
+
+/**
+ * Both passes return errors instead of throwing them; the second one leaves types in, so it only ever gets JavaScript.
+ * The mark at the end would show in the message about a source that ends too soon, so the errors are those without it.
+ */
 function transform(path: string, text: string, sourcemap: boolean) {
   // A shebang is allowed on the first line of a module, but not within a function.
   const source = text.startsWith('#!') ? `//${text.slice(2)}` : text
-  const script = TYPED.test(path) ? transformSync(path, source, { sourcemap, target: 'esnext' }) : undefined
+  const script = TYPED.test(path) ? transformSync(path, source, { ...TYPESCRIPT, sourcemap }) : undefined
   if (script !== undefined) throwFirst(path, script.errors, source)
-  const module = moduleRunnerTransformSync(path.replace(TYPED, '.js'), script?.code ?? source, { sourcemap })
+  const pass = (code: string) => moduleRunnerTransformSync(path.replace(TYPED, '.js'), code, { sourcemap })
+  const javaScript = script?.code ?? source
+  const marked = pass(`${javaScript}\nimport "${BEGIN}"`)
+  const module = marked.errors.length === 0 ? marked : pass(javaScript)
   return { source, script, module }
 }
 
@@ -83,7 +97,70 @@ function transform(path: string, text: string, sourcemap: boolean) {
 function transformModule(path: string, text: string): CompiledModule {
   const { source, script, module } = transform(path, text, false)
   throwFirst(path, module.errors, script?.code ?? source, script && (() => locator(path, text, 'script')))
-  return { code: module.code, imports: module.deps, dynamicImports: module.dynamicDeps }
+  const begin = BEGIN_STATEMENT.exec(module.code)
+  const head = linkedAtOnce(module.code.slice(0, begin?.index))
+  const body = module.code.slice(head.length + (begin?.[0].length ?? 0))
+  return {
+    code: `${head}yield;${hoistedDefault(body)}`,
+    isAsync: awaits(body),
+    importsAnything: COMPUTED_IMPORT.test(body),
+    imports: inOrder(module.deps, head),
+    dynamicImports: module.dynamicDeps,
+  }
+}
+
+/** Imports are only asked for here, all of them before anything is evaluated: there is nothing to wait for. */
+const linkedAtOnce = (head: string): string =>
+  head.replace(/^(const __vite_ssr_import_\d+__ = )await (?=__vite_ssr_import__\()/gm, '$1      ')
+
+/** `export default function () {}` is a declaration: importers in a cycle may call it before the module is evaluated. */
+const hoistedDefault = (body: string): string =>
+  body.replace(/^const __vite_ssr_export_default__ = (async )?function(\*?)(?=\()/m, (all, isAsync = '', star = '') =>
+    `${isAsync}function${star} __vite_ssr_export_default__`.padEnd(all.length),
+  )
+
+/** A call whose first argument is more, or other, than a plain string. */
+const COMPUTED_IMPORT = /__vite_ssr_dynamic_import__\((?!\s*"(?:[^"\\\n]|\\.)*"\s*[,)])/
+
+/** oxc gives the imports in no order. */
+function inOrder(imports: readonly string[], head: string): string[] {
+  const place = (specifier: string) => head.indexOf(`__vite_ssr_import__(${JSON.stringify(specifier)}`)
+  return imports.filter((specifier) => specifier !== BEGIN).sort((a, b) => place(a) - place(b))
+}
+
+/** Whether code awaits outside of functions: a static block may hold whatever a module may, but for that. */
+function awaits(body: string): boolean {
+  if (!/\bawait\b/.test(body)) return false
+  try {
+    // biome-ignore lint/security/noGlobalEval: what it gives is a function, which is never called
+    const parse = eval
+    parse(`() => { class _ { static {${body}\n} } }`)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/**
+ * Whether two outputs of `compileModule` are the same program, comments and layout aside. What is printed from the syntax
+ * tree without either is compared, so nothing within a text or a regular expression is taken for a comment.
+ */
+export function isSameCode(before: string, after: string): boolean {
+  if (before === after) return true
+  // Both are printed from a syntax tree already; without comments, a difference is one of code.
+  if (!COMMENT.test(before) && !COMMENT.test(after)) return false
+  const [one, other] = [printed(before), printed(after)]
+  return one !== undefined && one === other
+}
+
+/** What every comment has, and some texts. */
+const COMMENT = /\/[/*]/
+
+const PRINT = { compress: false, mangle: false, codegen: { removeWhitespace: true, legalComments: 'none' } } as const
+
+function printed(code: string): string | undefined {
+  const { code: text, errors } = minifySync('module.js', `(async function* () { "use strict";\n${code}\n})`, PRINT)
+  return errors.length === 0 ? text : undefined
 }
 
 /** Finds for a place in generated code the place in the source. */

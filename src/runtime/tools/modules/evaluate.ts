@@ -1,8 +1,12 @@
-import { posix } from 'node:path'
-import { type Problem, ProblemError } from '../../../api/index.ts'
+import { ProblemError } from '../../../api/reason.ts'
+import { evaluateModule, type Waiting } from './instance/cyclic.ts'
+import { functionOf, ImportFailure, linkModule } from './instance/instantiate.ts'
+import { Module, staticClosureOf } from './instance/module.ts'
 import type { DynamicLink } from './link.ts'
-import { type ModuleCode, moduleUrl, type Program, sourceOf } from './program.ts'
+import type { ModuleCode, Program } from './program.ts'
 import type { Target } from './resolve.ts'
+
+export { CodeRefused, ImportFailure } from './instance/instantiate.ts'
 
 /** What evaluation asks of the process in which it runs. */
 export type Surroundings = {
@@ -12,67 +16,49 @@ export type Surroundings = {
   linkDynamic(from: string, specifier: string): Promise<DynamicLink>
 }
 
-/** What a module's code is called with in place of its import and export statements. */
-type ModuleScope = {
-  readonly exports: object
-  readonly importStatic: (
-    specifier: string,
-    metadata?: { readonly importedNames?: readonly string[] },
-  ) => Promise<object>
-  readonly importDynamic: (specifier: unknown) => Promise<object>
-  readonly importMeta: object
-  readonly exportAll: (source: object) => void
+/** The modules of one version, for imports that only show when the code runs. */
+type Home = Surroundings & {
+  readonly bundle: string
+  readonly modules: Map<string, Module>
+  readonly waiting: Waiting
 }
 
-type ModuleFunction = (this: undefined, ...scope: unknown[]) => Promise<void>
+/** Modules of the version before, each with all that it imports. */
+export type Kept = { readonly from: ModuleTable; readonly paths: Iterable<string> }
 
-/** An import that does not hold what it should; who knows the source can tell the line. */
-export class ImportFailure extends ProblemError {
-  readonly from: string
-  readonly specifier: string
-
-  constructor(problem: Problem, { from, specifier }: { from: string; specifier: string }, cause?: unknown) {
-    super(problem, { cause })
-    this.from = from
-    this.specifier = specifier
-  }
-}
-
-/** V8 refuses the code of a module, which the parser let through; who knows the source can tell the line. */
-export class CodeRefused extends Error {
-  readonly module: ModuleCode
-
-  constructor(module: ModuleCode, cause: unknown) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause })
-    this.module = module
-  }
-}
-
-type Module = {
-  readonly path: string
-  readonly exports: object
-  state: 'new' | 'evaluating' | 'evaluated'
-  ended: Promise<void> | undefined
-  /** Modules whose evaluation this one's waits for. */
-  readonly waitsFor: Set<Module>
-  /** Exports that take over this module's, by `export *`. */
-  readonly reexportedBy: Set<object>
-}
-
-/** The evaluated modules of one version of a bundle. When it goes, they go. */
+/**
+ * The evaluated modules of one version of a bundle. When it goes, they go, but for those that a later version keeps: these
+ * are the same instances in both.
+ */
 export class ModuleTable {
-  readonly #bundle: string
-  readonly #surroundings: Surroundings
-  readonly #code: Map<string, ModuleCode>
-  readonly #functions = new Map<string, ModuleFunction>()
-  readonly #packages = new Map<string, object>()
-  readonly #modules = new Map<string, Module>()
-  readonly #byExports = new WeakMap<object, Module>()
+  readonly #home: Home
+  /** Files whose modules are those of the version before. */
+  readonly kept: ReadonlySet<string>
 
-  constructor({ bundle, modules }: Program, surroundings: Surroundings) {
-    this.#bundle = bundle
-    this.#surroundings = surroundings
-    this.#code = new Map(modules)
+  constructor(program: Program, surroundings: Surroundings, kept?: Kept) {
+    const { importPackage, linkDynamic } = surroundings
+    const modules = new Map<string, Module>()
+    const before = kept === undefined ? undefined : kept.from.#home
+    for (const path of kept?.paths ?? []) {
+      const module = before?.modules.get(path)
+      if (module !== undefined) modules.set(path, module)
+    }
+    this.kept = new Set(modules.keys())
+    const own = { bundle: program.bundle, importPackage, linkDynamic, modules, waiting: { count: 0 } }
+    // What may import any file is kept only together with all of them: then nothing is new at all.
+    const isSame = [...modules.values()].some(({ code }) => code.importsAnything)
+    this.#home = isSame && before !== undefined ? before : own
+    addModules(this.#home, program.modules.values())
+  }
+
+  /** Modules that no later version may go on with: they failed, or are under way. */
+  get unfit(): string[] {
+    return [...this.#home.modules.values()].filter(({ isWhole }) => !isWhole).map(({ path }) => path)
+  }
+
+  /** Undoes what a load that failed did to the modules that it was to keep. */
+  abandon(): void {
+    for (const module of this.#home.modules.values()) if (module.failure !== undefined) module.renew()
   }
 
   /**
@@ -80,176 +66,116 @@ export class ModuleTable {
    * @throws CodeRefused, ImportFailure
    */
   async prepare(): Promise<void> {
-    for (const module of this.#code.values()) this.#functionOf(module)
-    for (const { path, imports, staticImports } of this.#code.values())
-      for (const specifier of staticImports) {
-        const target = imports[specifier]
-        if (target?.type === 'package') await this.#package(path, specifier, target.specifier)
-      }
+    await prepareAll(this.#home, this.#home.modules.values())
   }
 
   /** Evaluates a linked file and what it imports, each module once. Rejects with what the code throws. */
   async evaluate(path: string): Promise<object> {
-    const module = this.#moduleOf(path)
-    await this.#settle(module, undefined)
-    return module.exports
+    const module = this.#home.modules.get(path)
+    if (module === undefined) throw new Error(`${path} is not part of the program`)
+    return evaluateLinked(module, this.#home.waiting)
   }
 
-  /** The file whose evaluation is under way, or failed. */
+  /** The file whose evaluation failed, or else the one that is waited for. */
   get evaluating(): string | undefined {
-    return [...this.#modules.values()].findLast(({ state }) => state === 'evaluating')?.path
-  }
-
-  #moduleOf(path: string): Module {
-    const known = this.#modules.get(path)
-    if (known !== undefined) return known
-    const exports: object = Object.create(null, { [Symbol.toStringTag]: { value: 'Module' } })
-    const module: Module = {
-      path,
-      exports,
-      state: 'new',
-      ended: undefined,
-      waitsFor: new Set(),
-      reexportedBy: new Set(),
-    }
-    this.#modules.set(path, module)
-    this.#byExports.set(exports, module)
-    return module
-  }
-
-  /** Like an ES module, an import within a cycle sees what is exported so far instead of waiting for itself. */
-  async #settle(target: Module, importer: Module | undefined): Promise<void> {
-    if (target.state === 'evaluated') return
-    if (importer !== undefined && target.state === 'evaluating' && reaches(target, importer)) return
-    importer?.waitsFor.add(target)
-    target.ended ??= this.#run(target)
-    await target.ended.finally(() => importer?.waitsFor.delete(target))
-  }
-
-  async #run(module: Module): Promise<void> {
-    module.state = 'evaluating'
-    const code = this.#code.get(module.path)
-    if (code !== undefined) await this.#call(this.#functionOf(code), this.#scopeOf(module))
-    nameDefault(module.exports)
-    module.state = 'evaluated'
-  }
-
-  #call(run: ModuleFunction, scope: ModuleScope): Promise<void> {
-    const { exports, importStatic, importDynamic, importMeta, exportAll } = scope
-    return run.call(undefined, exports, importStatic, importDynamic, importMeta, exportAll)
-  }
-
-  #scopeOf(module: Module): ModuleScope {
-    const from = module.path
-    return {
-      exports: module.exports,
-      importMeta: metaOf(this.#bundle, from),
-      importStatic: async (specifier, { importedNames = [] } = {}) => {
-        const exports = await this.#exportsOf(await this.#targetOf(from, specifier), { from, specifier }, module)
-        const isWhole = this.#byExports.get(exports)?.state !== 'evaluating'
-        const missing = isWhole ? importedNames.find((name) => !(name in exports)) : undefined
-        if (missing !== undefined) throw noExport({ from, specifier }, missing)
-        return exports
-      },
-      importDynamic: async (asked) => {
-        const specifier = String(asked)
-        const importer = module.state === 'evaluating' ? module : undefined
-        return this.#exportsOf(await this.#targetOf(from, specifier), { from, specifier }, importer)
-      },
-      exportAll: (source) => {
-        this.#byExports.get(source)?.reexportedBy.add(module.exports)
-        this.#addExports(module.exports, source)
-      },
-    }
-  }
-
-  async #targetOf(from: string, specifier: string): Promise<Target> {
-    const { imports = {} } = this.#code.get(from) ?? {}
-    const known = Object.hasOwn(imports, specifier) ? imports[specifier] : undefined
-    if (known !== undefined) return known
-    const { target, modules } = await this.#surroundings.linkDynamic(from, specifier)
-    for (const module of modules) if (!this.#code.has(module.path)) this.#code.set(module.path, module)
-    return target
-  }
-
-  async #exportsOf(
-    target: Target,
-    { from, specifier }: { from: string; specifier: string },
-    importer: Module | undefined,
-  ): Promise<object> {
-    if (target.type === 'package') return this.#package(from, specifier, target.specifier)
-    const module = this.#moduleOf(target.path)
-    await this.#settle(module, importer)
-    return module.exports
-  }
-
-  async #package(from: string, specifier: string, name: string): Promise<object> {
-    const loaded = this.#packages.get(name)
-    if (loaded !== undefined) return loaded
-    try {
-      const namespace = await this.#surroundings.importPackage(from, name)
-      this.#packages.set(name, namespace)
-      return namespace
-    } catch (error) {
-      throw error instanceof ProblemError ? new ImportFailure(error.problem, { from, specifier }, error) : error
-    }
-  }
-
-  #functionOf(module: ModuleCode): ModuleFunction {
-    const made = this.#functions.get(module.path) ?? functionOf(this.#bundle, module)
-    this.#functions.set(module.path, made)
-    return made
-  }
-
-  /** What comes late into a module of a cycle goes on to those that re-export it. */
-  #addExports(exports: object, source: object): void {
-    const added = Object.keys(source).filter((name) => name !== 'default' && !Object.hasOwn(exports, name))
-    for (const name of added)
-      Object.defineProperty(exports, name, {
-        enumerable: true,
-        configurable: true,
-        get: () => Reflect.get(source, name),
-      })
-    if (added.length === 0) return
-    for (const outer of this.#byExports.get(exports)?.reexportedBy ?? []) this.#addExports(outer, exports)
+    const modules = [...this.#home.modules.values()]
+    const failed = modules.find(({ failure }) => failure !== undefined)?.failure?.path
+    return failed ?? modules.find(({ evaluation }) => evaluation?.order !== undefined && evaluation.pending === 0)?.path
   }
 }
 
-function reaches(from: Module, to: Module, passed = new Set<Module>()): boolean {
-  if (from === to) return true
-  if (passed.has(from)) return false
-  passed.add(from)
-  return [...from.waitsFor].some((next) => reaches(next, to, passed))
+function addModules(home: Home, codes: Iterable<ModuleCode>): void {
+  const added: Module[] = []
+  for (const code of codes) {
+    if (home.modules.has(code.path)) continue
+    const module = new Module(code)
+    home.modules.set(code.path, module)
+    added.push(module)
+  }
+  for (const module of added)
+    for (const target of Object.values(module.code.imports)) {
+      const imported = target.type === 'file' ? home.modules.get(target.path) : undefined
+      if (imported !== undefined) module.targets.set(imported.path, imported)
+    }
 }
 
-const noExport = (asked: { from: string; specifier: string }, name: string): ImportFailure =>
-  new ImportFailure(
-    { reason: 'ImportNotFound', message: `"${asked.specifier}" has no export named "${name}"`, file: asked.from },
-    asked,
-  )
+async function prepareAll(home: Home, asked: Iterable<Module>): Promise<void> {
+  const modules = [...asked].filter(({ prepared }) => prepared === undefined)
+  const functions = modules.map(({ code }) => functionOf(home.bundle, code))
+  for (const { code, path, packages } of modules)
+    for (const specifier of code.staticImports) {
+      const target = code.imports[specifier]
+      if (target?.type !== 'package' || packages.has(target.specifier)) continue
+      packages.set(target.specifier, await packageOf(home, { from: path, specifier }, target.specifier))
+    }
+  for (const [index, module] of modules.entries()) {
+    const run = functions[index]
+    if (run !== undefined) module.prepared = { run, bundle: home.bundle, importDynamic: dynamicImportOf(module, home) }
+  }
+}
 
-/** Code that comes by eval is collected with its last user; modules of Node and of node:vm never are. */
-function functionOf(bundle: string, module: ModuleCode): ModuleFunction {
+type Asked = { readonly from: string; readonly specifier: string }
+
+async function packageOf(home: Pick<Home, 'importPackage'>, asked: Asked, name: string): Promise<object> {
   try {
-    // biome-ignore lint/security/noGlobalEval: evaluating tool code is this module's purpose
-    const evaluate = eval
-    return evaluate(sourceOf(bundle, module)) as ModuleFunction
+    return await home.importPackage(asked.from, name)
   } catch (error) {
-    throw new CodeRefused(module, error)
+    throw error instanceof ProblemError ? new ImportFailure(error.problem, asked, error) : error
   }
 }
 
-/** An anonymous default export is called "default", not by the name that the transform gave it. */
-function nameDefault(exports: object): void {
-  const value: unknown = Object.hasOwn(exports, 'default') ? Reflect.get(exports, 'default') : undefined
-  if (typeof value !== 'function') return
-  const name = Object.getOwnPropertyDescriptor(value, 'name')
-  if (name?.configurable && name.value === '__vite_ssr_export_default__')
-    Object.defineProperty(value, 'name', { ...name, value: 'default' })
+/**
+ * How a module imports while it runs. Only one whose imports may lead anywhere holds on to the version: it is kept only
+ * when nothing in the bundle changed.
+ */
+function dynamicImportOf(module: Module, home: Home): (specifier: string) => Promise<object> {
+  return module.code.importsAnything ? importFrom(module, home, home) : importFrom(module, slim(home), undefined)
 }
 
-function metaOf(bundle: string, path: string): object {
-  const filename = `${bundle}/${path}`
-  const meta = { url: moduleUrl(bundle, path), filename, dirname: posix.dirname(filename) }
-  return Object.assign(Object.create(null), meta)
+const slim = ({ importPackage, waiting }: Home) => ({ importPackage, waiting })
+
+function importFrom(module: Module, basis: Pick<Home, 'importPackage' | 'waiting'>, home: Home | undefined) {
+  const { path: from, code } = module
+  return async (specifier: string): Promise<object> => {
+    // As in an ES module, nothing is evaluated before the code that asks has come to a stop.
+    await Promise.resolve()
+    const target = await targetOf(code, specifier, home)
+    if (target.type === 'package') return packageOf(basis, { from, specifier }, target.specifier)
+    const imported = module.targets.get(target.path) ?? home?.modules.get(target.path)
+    if (imported === undefined) throw new Error(`${target.path} is not part of the program`)
+    return evaluateLinked(imported, basis.waiting)
+  }
+}
+
+async function targetOf(
+  { path, imports, broken }: ModuleCode,
+  specifier: string,
+  home: Home | undefined,
+): Promise<Target> {
+  const known = Object.hasOwn(imports, specifier) ? imports[specifier] : undefined
+  if (known !== undefined) return known
+  const problem = Object.hasOwn(broken, specifier) ? broken[specifier] : undefined
+  if (problem !== undefined) throw new ImportFailure(problem, { from: path, specifier })
+  if (home === undefined) throw new Error(`${path}: import "${specifier}" was not linked`)
+  const { target, modules } = await home.linkDynamic(path, specifier)
+  addModules(home, modules)
+  const found = target.type === 'file' ? home.modules.get(target.path) : undefined
+  // Only what this import needs: another one may have led to a file that V8 refuses.
+  if (found !== undefined) await prepareAll(home, reachedFrom(found))
+  return target
+}
+
+/** The module, and all that it may import. */
+function reachedFrom(module: Module): Set<Module> {
+  const reached = new Set([module])
+  // A set may grow while it is walked.
+  for (const { targets } of reached) for (const target of targets.values()) reached.add(target)
+  return reached
+}
+
+async function evaluateLinked(module: Module, waiting: Waiting): Promise<object> {
+  linkModule(module)
+  for (const { status, body } of staticClosureOf(module)) if (status === 'linked') await body?.ready
+  await evaluateModule(module, waiting)
+  return module.exports
 }

@@ -119,6 +119,51 @@ const CASES: Readonly<Record<string, Case>> = {
     'a.mjs':
       'export const { p, q: [q], ...rest } = { p: 1, q: [2], r: 3 }; export function f() { return 4 } export class C { x = 5 } export let u; export var v',
   },
+  'an anonymous default function in a cycle is there before its module runs': {
+    'main.mjs': 'import f from "./a.mjs"; export default function () { return 1 } export const result = f',
+    'a.mjs': 'import own from "./main.mjs"; export default [own(), own.name]',
+  },
+  'an anonymous default class has its name while its module waits': {
+    'main.mjs': 'import { seen } from "./a.mjs"; export const result = await seen()',
+    'a.mjs':
+      'import * as own from "./a.mjs"; export default class {} const name = own.default.name; await 0; export const seen = async () => [name, own.default.name]',
+  },
+  'what awaits lets others go first': {
+    'main.mjs':
+      'import "./a.mjs"; import "./b.mjs"; globalThis.went.push("main"); export const result = globalThis.went.splice(0)',
+    'a.mjs': 'globalThis.went ??= []; globalThis.went.push("a"); await 0; globalThis.went.push("a again")',
+    'b.mjs':
+      'globalThis.went ??= []; globalThis.went.push("b"); Promise.resolve().then(() => globalThis.went.push("microtask"))',
+  },
+  'a cycle that awaits': {
+    'main.mjs': 'import { a } from "./a.mjs"; export const result = a',
+    'a.mjs': 'import { b } from "./b.mjs"; export const a = [await b()]',
+    'b.mjs':
+      'import { a } from "./a.mjs"; let seen; try { seen = a } catch (e) { seen = e.name } await 0; export const b = async () => seen',
+  },
+  'names that two stars give': {
+    'main.mjs':
+      'import * as a from "./a.mjs"; let error; try { await import("./d.mjs") } catch (e) { error = e.name } export const result = [Object.keys(a), error]',
+    'a.mjs': 'export * from "./b.mjs"; export * from "./c.mjs"',
+    'b.mjs': 'export const x = 1; export { one } from "./e.mjs"',
+    'c.mjs': 'export const x = 2; export { one } from "./e.mjs"',
+    'd.mjs': 'import { x } from "./a.mjs"; x',
+    'e.mjs': 'export const one = 1',
+  },
+  'a name that nobody exports': {
+    'main.mjs': 'import "./b.mjs"; import { x } from "./a.mjs"; export const result = x',
+    'a.mjs': 'export const y = 1',
+    'b.mjs': 'throw new RangeError("nothing runs")',
+  },
+  'awaits of every form': {
+    'main.mjs':
+      'const log = []; for await (const x of [1, Promise.resolve(2)]) log.push(x); { await using r = { async [Symbol.asyncDispose]() { log.push("disposed") } } } class C { [await "m"]() {} } log.push(Object.getOwnPropertyNames(C.prototype)); export const result = log',
+  },
+  'what is disposed of at the end of a module': {
+    'main.mjs': 'import { log } from "./a.mjs"; export const result = log',
+    'a.mjs':
+      'export const log = []; await using r = { async [Symbol.asyncDispose]() { await 0; log.push("disposed") } }; log.push("body")',
+  },
   'explicit resource management': {
     'main.mjs':
       'const log = []; { using a = { [Symbol.dispose]: () => log.push("disposed") }; log.push("body") } export const result = log',

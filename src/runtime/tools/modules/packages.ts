@@ -1,4 +1,14 @@
-import { ProblemError } from '../../../api/index.ts'
+import { ProblemError } from '../../../api/reason.ts'
+import { decorate, decorateParam } from './decorate.ts'
+
+/** What compiled decorators import: it is not asked of a package. */
+const HELPERS: ReadonlyMap<string, object> = new Map([
+  ['@oxc-project/runtime/helpers/decorate', { default: decorate }],
+  ['@oxc-project/runtime/helpers/decorateParam', { default: decorateParam }],
+])
+
+/** Whether the compiler asks for it, not the author. */
+export const isHelper = (specifier: string): boolean => HELPERS.has(specifier)
 
 /**
  * A package of the runtime, or a module of Node: loaded once in the process, and shared by all bundles and versions.
@@ -6,7 +16,7 @@ import { ProblemError } from '../../../api/index.ts'
  */
 export async function importPackage(from: string, specifier: string): Promise<object> {
   try {
-    return await import(specifier)
+    return HELPERS.get(specifier) ?? (await import(specifier))
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const isMissing = /^(Cannot find (module|package)|Package subpath|No known conditions)/.test(message)

@@ -2,6 +2,8 @@ import { isBuiltin } from 'node:module'
 import { posix } from 'node:path'
 import { ProblemError } from '../../../api/index.ts'
 import { type Position, positionAt } from '../../files/text.ts'
+import { MIDFLIGHT } from '../author/module.ts'
+import { isHelper } from './packages.ts'
 
 /**
  * Modules of Node that any tool may import: none reaches files, processes, sockets or the loader. This keeps honest
@@ -37,6 +39,9 @@ export type Target =
 const ENDINGS = ['.ts', '.mts', '.js', '.mjs', '.json']
 const IMPORTABLE = /\.(m?[jt]s|json)$/
 
+/** Whether a file may be imported at all, by its name. */
+export const isImportable = (path: string): boolean => IMPORTABLE.test(path)
+
 /**
  * Where an import in the file `from` leads.
  * @param files whether the bundle has a file
@@ -53,7 +58,7 @@ export function resolveImport(
   const name = /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier
   if (/^[/#]|^[a-z]+:|\\/i.test(specifier) || name === '')
     throw notFound(from, `import "${specifier}" is neither a relative path (./x.ts) nor a package`)
-  if (packages.includes(name)) return { type: 'package', specifier }
+  if (specifier === MIDFLIGHT || isHelper(specifier) || packages.includes(name)) return { type: 'package', specifier }
   throw new ProblemError({
     reason: 'PackageNotAllowed',
     message: `package "${name}" may not be imported: add it to spec.tools.packages of the AgentRuntime`,
@@ -76,7 +81,7 @@ function resolveFile(from: string, specifier: string, files: { has(path: string)
   if (path === '..' || path.startsWith('../')) throw notFound(from, `import "${specifier}" leads out of the bundle`)
   const found = candidates(path).find((candidate) => files.has(candidate))
   if (found === undefined) throw notFound(from, `import "${specifier}" finds no file in the bundle`)
-  if (!IMPORTABLE.test(found))
+  if (!isImportable(found))
     throw notFound(from, `import "${specifier}": only .ts, .mts, .js, .mjs and .json files can be imported`)
   return found
 }

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { ProblemError } from '../../../api/index.ts'
+import { ProblemError } from '../../../api/reason.ts'
 import { moduleUrl } from './program.ts'
 
 /** A place in a file of a bundle. */

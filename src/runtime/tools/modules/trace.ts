@@ -8,7 +8,7 @@ import { framesOf, type Trace } from './thrown.ts'
  * Finds where in a bundle something was thrown, as its author wrote it: the innermost frame of its stack that lies there. Source maps are made
  * on the first error in a file.
  */
-export function createTrace(bundle: BundleFiles): Trace {
+export function createTrace(bundle: Pick<BundleFiles, 'name' | 'files'>): Trace {
   const locators = new Map<string, Locate>()
   const locate = (file: string, content: Uint8Array) => {
     const known = locators.get(file)

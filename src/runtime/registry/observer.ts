@@ -1,0 +1,84 @@
+import type { BundleFiles, ItemResult } from '../../api/index.ts'
+import type { LoadedBundle } from '../files/loaded.ts'
+import type { Arrival } from './core.ts'
+import { bundleNameOf, bundleUnitId } from './plan/served.ts'
+import type { Snapshot } from './snapshot.ts'
+
+/** Where an arrival came from. */
+export type ArrivalSource = 'push' | 'mount' | 'api'
+
+/** How long an arrival took, in milliseconds: to load its parts aside, and to resolve and swap. */
+export type ArrivalTiming = { readonly loadMs: number; readonly swapMs: number }
+
+/**
+ * How a directory came to show something, in milliseconds: from the first notice of the change until it was at rest, and
+ * the reading of it.
+ */
+export type Noticed = { readonly detectMs: number; readonly readMs: number }
+
+/** Of a bundle: the version that arrived, absent for a removal and for what could not be read, and what served before. */
+export type BundleChange = {
+  readonly name: string
+  readonly arrived?: BundleFiles | undefined
+  readonly before?: BundleFiles | undefined
+  /** The arrived version as it was loaded; absent when it was refused, and when it served already. */
+  readonly loaded?: LoadedBundle | undefined
+}
+
+/** What became of one arrival. */
+export type Settlement = {
+  readonly id: string
+  readonly source: ArrivalSource
+  readonly result: ItemResult
+  readonly timing: ArrivalTiming
+  readonly noticed?: Noticed | undefined
+  readonly bundle?: BundleChange | undefined
+}
+
+/** Told of everything that settles; never throws. */
+export interface RegistryObserver {
+  settled(settlement: Settlement): void
+  /** Another snapshot serves. */
+  swapped(snapshot: Snapshot): void
+}
+
+/** One commit, to be told. */
+export type Committed = {
+  readonly results: ReadonlyMap<string, ItemResult>
+  readonly arrivals: ReadonlyMap<string, Arrival>
+  readonly before: Snapshot
+  readonly after: Snapshot
+} & Pick<Settlement, 'source' | 'timing' | 'noticed'>
+
+/** Names of the bundles of which another version serves, or none any more. */
+export function changedBundles(before: Snapshot, after: Snapshot): string[] {
+  if (before === after) return []
+  const names = new Set([...before.bundles.keys(), ...after.bundles.keys()])
+  return [...names].filter((name) => before.bundles.get(name) !== after.bundles.get(name))
+}
+
+/** What a commit settled: the results, and bundles that waited until something else arrived in it. */
+export function* settlementsOf({ results, arrivals, before, after, ...common }: Committed): Generator<Settlement> {
+  for (const [id, result] of results) {
+    const name = bundleNameOf(id)
+    const bundle = name === undefined ? undefined : bundleChange(name, arrivals.get(id), before)
+    yield { id, result, ...common, ...(bundle && { bundle }) }
+  }
+  for (const name of changedBundles(before, after)) {
+    const id = bundleUnitId(name)
+    if (results.has(id)) continue
+    const loaded = after.bundles.get(name)
+    const result: ItemResult = { outcome: 'activated', ...(loaded && { revision: loaded.hash }) }
+    const arrived = loaded?.source
+    yield { id, result, ...common, bundle: { name, arrived, before: before.bundles.get(name)?.source, loaded } }
+  }
+}
+
+function bundleChange(name: string, arrival: Arrival | undefined, snapshot: Snapshot): BundleChange {
+  const serving = snapshot.bundles.get(name)
+  const before = serving?.source
+  if (arrival?.type === 'refused') return { name, before, arrived: arrival.source }
+  if (arrival?.type !== 'put' || arrival.unit.type !== 'bundle') return { name, before }
+  const { bundle } = arrival.unit
+  return { name, before, arrived: bundle.source, ...(bundle !== serving && { loaded: bundle }) }
+}

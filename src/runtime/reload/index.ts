@@ -1,0 +1,8 @@
+export type { ReloadCallback, ReloadEvent } from './callbacks.ts'
+export type { BundleGraph, FileNode } from './graph.ts'
+export type { HistoryEvent, HistoryFilter } from './history.ts'
+export { HotReload, type HotReloadOptions } from './hot-reload.ts'
+export type { ModuleInfo } from './modules.ts'
+export type { FileChange, Stages } from './record.ts'
+export { graphView } from './view.ts'
+export type { WatchConfig } from './watches.ts'

@@ -1,0 +1,140 @@
+import type { JSONValue } from '@ai-sdk/provider'
+import { messageOf } from '../modules/thrown.ts'
+import { plainJson } from './result.ts'
+
+/** What the code of one version reads and writes by `defineState`. Values are frozen JSON. */
+export interface BundleStates {
+  read(name: string): JSONValue | undefined
+  /** @throws TypeError when the value is no JSON; RangeError when the bundle's values are too large together */
+  write(name: string, value: unknown): void
+}
+
+/** All states of a bundle by name, as plain data. */
+export type StateValues = Readonly<Record<string, JSONValue>>
+
+/** Most bytes of a bundle's states together: names, and values as JSON. */
+export const MAX_STATE_BYTES = 1_048_576
+
+const NAME = /^[a-zA-Z0-9_.-]{1,64}$/
+
+/**
+ * States over some values. Both the parent's store and a child's copy are one.
+ * @param written told of each value that was set
+ */
+export function createStates(
+  values: StateValues = {},
+  written: (name: string, value: JSONValue) => void = () => undefined,
+): BundleStates & { values(): StateValues } {
+  const kept = new Map(Object.entries(values).map(([name, value]) => [name, entryOf(name, value)]))
+  let bytes = [...kept.values()].reduce((sum, entry) => sum + entry.bytes, 0)
+  return {
+    read: (name) => kept.get(name)?.value,
+    write: (name, value) => {
+      const entry = entryOf(name, value)
+      const after = bytes - (kept.get(name)?.bytes ?? 0) + entry.bytes
+      if (after > MAX_STATE_BYTES)
+        throw new RangeError(
+          `state "${name}" makes more than ${MAX_STATE_BYTES} bytes of the bundle's states: keep less`,
+        )
+      bytes = after
+      kept.set(name, entry)
+      written(name, entry.value)
+    },
+    values: () => Object.fromEntries([...kept].map(([name, { value }]) => [name, value])),
+  }
+}
+
+function entryOf(name: string, value: unknown): { readonly value: JSONValue; readonly bytes: number } {
+  if (typeof name !== 'string' || !NAME.test(name))
+    throw new TypeError(`the state name ${JSON.stringify(name)} must have 1 to 64 letters, digits, "_", "-" or "."`)
+  const copy = frozenCopy(name, value)
+  return { value: copy, bytes: Buffer.byteLength(name) + Buffer.byteLength(JSON.stringify(copy)) }
+}
+
+function frozenCopy(name: string, value: unknown): JSONValue {
+  try {
+    return freeze(plainJson(`state "${name}"`, value))
+  } catch (error) {
+    throw new TypeError(messageOf(error))
+  }
+}
+
+function freeze<T extends JSONValue>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value
+  for (const member of Object.values(value)) if (member !== undefined) freeze(member)
+  return Object.freeze(value)
+}
+
+/** `defineState` for the code of one version. */
+export const defineStateIn =
+  (states: BundleStates) =>
+  (name: string, initial: unknown): { value: unknown } => {
+    const { value: first } = entryOf(name, initial)
+    return Object.freeze({
+      get value() {
+        const known = states.read(name)
+        return known === undefined ? first : known
+      },
+      set value(next: unknown) {
+        states.write(name, next)
+      },
+    })
+  }
+
+/** The states of a bundle as one version of it sees them. */
+export type StateSession = {
+  readonly states: BundleStates
+  /** All values as they are now. */
+  values(): StateValues
+  /** The version may serve: what it has set so far counts, and what it sets from now on counts at once. */
+  settle(): void
+  /** The version is gone, or was refused. Idempotent. */
+  close(): void
+}
+
+/**
+ * The parent's store of states: what one version of a bundle sets, all others see, and the last write wins. A bundle's
+ * states go with its last version.
+ */
+export type StateStore = { open(bundle: string): StateSession }
+
+export function createStateStore(): StateStore {
+  const bundles = new Map<string, { readonly states: ReturnType<typeof createStates>; versions: number }>()
+  return {
+    open(bundle) {
+      const shared = bundles.get(bundle) ?? { states: createStates(), versions: 0 }
+      bundles.set(bundle, shared)
+      shared.versions += 1
+      return sessionOver(shared.states, () => {
+        shared.versions -= 1
+        if (shared.versions === 0 && bundles.get(bundle) === shared) bundles.delete(bundle)
+      })
+    },
+  }
+}
+
+/**
+ * While it is tried, what a version writes is kept aside; once it serves, it goes to what all versions share, also when
+ * it is gone: a newer version may have kept some of its modules.
+ */
+function sessionOver(shared: ReturnType<typeof createStates>, release: () => void): StateSession {
+  const aside = createStates()
+  let phase: 'tried' | 'serving' = 'tried'
+  let held = true
+  return {
+    states: {
+      read: (name) => (phase === 'serving' ? shared.read(name) : (aside.read(name) ?? shared.read(name))),
+      write: (name, value) => (phase === 'serving' ? shared : aside).write(name, value),
+    },
+    values: () => (phase === 'serving' ? shared.values() : { ...shared.values(), ...aside.values() }),
+    settle: () => {
+      if (phase === 'serving') return
+      for (const [name, value] of Object.entries(aside.values())) shared.write(name, value)
+      phase = 'serving'
+    },
+    close: () => {
+      if (held) release()
+      held = false
+    },
+  }
+}

@@ -1,0 +1,55 @@
+import type { BundleFiles } from '../../../api/index.ts'
+import { ProblemError } from '../../../api/index.ts'
+import { refusedByV8 } from '../modules/compile.ts'
+import type { Linker } from '../modules/link.ts'
+import type { Program } from '../modules/program.ts'
+import type { Trace } from '../modules/thrown.ts'
+import type { Work } from './channel/messages.ts'
+import { Refused } from './host/calls.ts'
+import { HostLost } from './host/end.ts'
+
+/** What tells of failures in the words of the source, as its author wrote it. */
+export type Source = {
+  readonly bundle: BundleFiles
+  readonly program: Program
+  readonly linker: Linker
+  readonly trace: Trace
+}
+
+/** A failure of a load, of whatever kind. */
+export function loadProblem(error: unknown, source: Source): unknown {
+  if (error instanceof Refused) return refusedProblem(error, source)
+  if (!(error instanceof HostLost)) return error
+  const { message, stack = '' } = error.end
+  const told = `loading the tools failed: their process ${message}`
+  return new ProblemError({ reason: 'ToolLoadFailed', message: told, ...placeOf(stack, source) }, { cause: error })
+}
+
+/** A failure of a call, of whatever kind. */
+export function callProblem(error: unknown, work: Work, file: string | undefined, source: Source): unknown {
+  if (error instanceof Refused) return refusedProblem(error, source)
+  if (!(error instanceof HostLost)) return error
+  const { message, stack = '' } = error.end
+  const place = placeOf(stack, source) ?? (file === undefined ? {} : { file })
+  const process = `the process of the tools of bundle ${source.bundle.name} ${message}`
+  return work.type === 'tool'
+    ? new ProblemError({ reason: 'ToolFailed', message: `tool ${work.name} failed: ${process}`, ...place })
+    : new ProblemError({ reason: 'ExtensionFailed', message: `${work.file} failed: ${process}`, ...place })
+}
+
+function refusedProblem({ failure }: Refused, source: Source): unknown {
+  const { problem, stack, imported, refused } = failure
+  const module = refused === undefined ? undefined : source.program.modules.get(refused)
+  if (module !== undefined)
+    return refusedByV8(module, source.bundle.files.get(module.path), new SyntaxError(problem.message))
+  const error = new ProblemError({ ...problem, ...placeOf(stack, source) })
+  return imported === undefined ? error : source.linker.located(error, imported.from, imported.specifier)
+}
+
+/** Where a stack of evaluated code begins, in the source. */
+function placeOf(stack: string, { trace }: Source): ReturnType<Trace> {
+  if (stack === '') return undefined
+  const thrown = new Error('thrown in a host')
+  thrown.stack = stack
+  return trace(thrown)
+}

@@ -1,0 +1,149 @@
+import type { JSONValue } from '@ai-sdk/provider'
+import { ProblemError } from '../../../../api/index.ts'
+import { messageOf } from '../../modules/thrown.ts'
+import type { ToolCallContext, ToolLogLine } from '../../port.ts'
+import type { Answer, Failure } from '../channel/answers.ts'
+import type { ToHost, Work } from '../channel/messages.ts'
+import { type HostEnd, HostLost } from './end.ts'
+
+/** How long a host may take to hear that a call was given up, in milliseconds: longer, and its event loop stands still. */
+const HEAR_MS = 250
+/** How long a call may go on after it was given up, in milliseconds. */
+const SETTLE_MS = 1_000
+
+type Call = {
+  readonly what: string
+  readonly answered: PromiseWithResolvers<JSONValue>
+  readonly log: ToolCallContext['log']
+  state: 'sent' | 'begun' | 'givenUp'
+  timer: NodeJS.Timeout | undefined
+}
+
+export type CallsOptions = {
+  readonly send: (message: ToHost) => void
+  /** The host does not hear any more that `what` was given up. */
+  readonly hangs: (what: string) => void
+  /** The host hears, but a call that was given up goes on and on. */
+  readonly stuck: () => void
+}
+
+/** A host refuses what it was asked for, in its own words: positions are those of the evaluated code. */
+export class Refused extends Error {
+  readonly failure: Failure
+
+  constructor(failure: Failure) {
+    super(failure.problem.message)
+    this.failure = failure
+  }
+}
+
+/** The calls of one host. */
+export class Calls {
+  readonly #options: CallsOptions
+  readonly #calls = new Map<number, Call>()
+  #asked = 0
+  readonly #idle = Promise.withResolvers<void>()
+  #draining = false
+
+  constructor(options: CallsOptions) {
+    this.#options = options
+  }
+
+  /** Calls that somebody waits for. */
+  get underWay(): number {
+    return [...this.#calls.values()].filter(({ state }) => state !== 'givenUp').length
+  }
+
+  /** Resolves when nobody waits for any call; no other may be started from now on. */
+  drain(): Promise<void> {
+    this.#draining = true
+    this.#checkIdle()
+    return this.#idle.promise
+  }
+
+  /**
+   * Rejects as soon as the signal aborts, with a problem that gives its reason.
+   * @throws Refused, HostLost, ProblemError
+   */
+  async start(work: Work, { signal, session, run, secrets, log }: ToolCallContext): Promise<JSONValue> {
+    const what = work.type === 'tool' ? work.name : work.file
+    if (signal.aborted) throw aborted(what, signal.reason)
+    this.#asked += 1
+    const id = this.#asked
+    const answered = Promise.withResolvers<JSONValue>()
+    const call: Call = { what, answered, log, state: 'sent', timer: undefined }
+    this.#calls.set(id, call)
+    const context = { ...(session && { session }), ...(run && { run }), ...(secrets && { secrets }) }
+    this.#options.send({ type: 'call', id, work, context })
+    const giveUp = () => this.#giveUp(id, call, signal.reason)
+    signal.addEventListener('abort', giveUp, { once: true })
+    try {
+      return await answered.promise
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+      this.#checkIdle()
+    }
+  }
+
+  /** @throws Error when it is about no call, or none that can be at that point */
+  heard(message: Extract<Answer, { type: 'begun' | 'aborted' | 'result' | 'failed' }>): void {
+    const call = this.#calls.get(message.id)
+    if (message.type === 'aborted') {
+      // It may cross with the end of its call.
+      if (call !== undefined) this.#heardAbort(call)
+      return
+    }
+    if (call === undefined) throw new Error(`"${message.type}" of a call that nobody made`)
+    switch (message.type) {
+      case 'begun':
+        if (call.state === 'sent') call.state = 'begun'
+        return
+      case 'result':
+      case 'failed':
+        clearTimeout(call.timer)
+        this.#calls.delete(message.id)
+        if (message.type === 'result') call.answered.resolve(message.value as JSONValue)
+        else call.answered.reject(new Refused(message.failure))
+    }
+  }
+
+  /** @returns true when the line belongs to a call */
+  logged(id: number, line: ToolLogLine): boolean {
+    const call = this.#calls.get(id)
+    call?.log?.(line)
+    return call !== undefined
+  }
+
+  /** The host is gone. */
+  lost(end: HostEnd): void {
+    for (const { answered, state, timer } of this.#calls.values()) {
+      clearTimeout(timer)
+      answered.reject(new HostLost(end, state !== 'sent'))
+    }
+    this.#calls.clear()
+  }
+
+  #checkIdle(): void {
+    if (this.#draining && this.underWay === 0) this.#idle.resolve()
+  }
+
+  #giveUp(id: number, call: Call, reason: unknown): void {
+    call.state = 'givenUp'
+    call.answered.reject(aborted(call.what, reason))
+    if (this.#calls.get(id) !== call) return
+    this.#options.send({ type: 'abort', id, reason: messageOf(reason) })
+    call.timer = setTimeout(() => this.#options.hangs(call.what), HEAR_MS)
+  }
+
+  #heardAbort(call: Call): void {
+    if (call.state !== 'givenUp') return
+    clearTimeout(call.timer)
+    call.timer = setTimeout(() => this.#options.stuck(), SETTLE_MS)
+  }
+}
+
+function aborted(what: string, reason: unknown): ProblemError {
+  if (reason instanceof ProblemError) return reason
+  const message = `the call of ${what} was aborted: ${messageOf(reason)}`
+  return new ProblemError({ reason: 'ToolFailed', message }, { cause: reason })
+}

@@ -1,0 +1,316 @@
+import type { ChildProcess } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
+import type { JSONValue } from '@ai-sdk/provider'
+import { ProblemError, problemOf } from '../../../../api/index.ts'
+import type { DynamicLink } from '../../modules/link.ts'
+import type { ToolCallContext, ToolLogLine } from '../../port.ts'
+import { type Answer, answer, type Loaded, MAX_FRAME_FROM_HOST } from '../channel/answers.ts'
+import { encodeFrame, FrameReader } from '../channel/frames.ts'
+import type { LoadMessage, ToHost, WarmMessage, Work } from '../channel/messages.ts'
+import { Quota } from '../channel/quota.ts'
+import { Calls, Refused } from './calls.ts'
+import { endOf, type HostEnd, HostLost, overMemory } from './end.ts'
+import type { MemoryWatch } from './memory.ts'
+
+/** What the code of a host says of itself, without being asked. */
+export type HostEvents = {
+  /** @throws ProblemError */
+  linkDynamic(from: string, specifier: string): DynamicLink
+  /** @throws TypeError or RangeError when the state cannot be */
+  stateSet(name: string, value: JSONValue): void
+  /** A line that no call is about. */
+  log(line: ToolLogLine): void
+}
+
+export type HostOptions = {
+  readonly memory: MemoryWatch
+  /** Most resident memory, as it is when it is looked at. */
+  readonly memoryMiB: number
+}
+
+type Loading = {
+  readonly answered: PromiseWithResolvers<Loaded>
+  readonly limitMs: number
+  readonly timer: NodeJS.Timeout
+  /** File that was begun with last. */
+  file: string | undefined
+}
+
+type State =
+  | { readonly type: 'warm' }
+  | { readonly type: 'loading'; readonly loading: Loading; readonly events: HostEvents }
+  | { readonly type: 'serving'; readonly events: HostEvents }
+  | { readonly type: 'ended'; readonly end: HostEnd }
+
+/** How long a process may take until it is ready for a load, in milliseconds, on a machine that has no time. */
+const START_MS = 30_000
+/** What loads may take above their limit until they are ended from outside, in milliseconds: code that never yields. */
+const LOAD_GRACE_MS = 250
+/** How long a host may take to end by itself, in milliseconds. */
+const END_MS = 500
+const NOT_READY: HostEnd = { cause: 'deadline', message: `was not ready ${START_MS} ms after its start` }
+/** The end that nobody asks about. */
+export const CLOSED: HostEnd = { cause: 'exit', message: 'was taken out of service' }
+
+/** One child process from outside: it loads once, and then serves calls until it ends. Nothing that it says is trusted. */
+export class HostProcess {
+  readonly #child: ChildProcess
+  readonly #calls: Calls
+  readonly #quota = new Quota()
+  readonly #unwatch: () => void
+  readonly #gone = Promise.withResolvers<void>()
+  readonly #ready = Promise.withResolvers<void>()
+  readonly #stuck = Promise.withResolvers<void>()
+  readonly #ended = Promise.withResolvers<HostEnd>()
+  #state: State = { type: 'warm' }
+  /** What the process said of its end. */
+  #lastWords: HostEnd | undefined
+
+  constructor(child: ChildProcess, { memory, memoryMiB }: HostOptions) {
+    this.#child = child
+    const sent = (message: ToHost) => this.#send(message)
+    this.#calls = new Calls({ send: sent, hangs: (what) => this.kill(hangs(what)), stuck: () => this.#stuck.resolve() })
+    const over = (bytes: number) => this.kill(overMemory(bytes, memoryMiB))
+    const limitBytes = memoryMiB * 1_048_576
+    this.#unwatch = child.pid === undefined ? () => undefined : memory.add({ pid: child.pid, limitBytes, over })
+    child.on('error', (error) => this.#finish({ cause: 'exit', message: `could not be started: ${error.message}` }))
+    // Not 'exit': what the process still said comes first.
+    child.on('close', (code, signal) => {
+      this.#finish(this.#lastWords ?? endOf(code, signal))
+      this.#gone.resolve()
+    })
+    this.#listen(child)
+  }
+
+  /** Resolves when it can serve no more, as soon as that is known. */
+  get ended(): Promise<HostEnd> {
+    return this.#ended.promise
+  }
+
+  /** Resolves when a call goes on and on after it was given up, though the event loop turns. */
+  get stuck(): Promise<void> {
+    return this.#stuck.promise
+  }
+
+  /** Resolves when a load finds everything warm, or it ended before. */
+  get ready(): Promise<unknown> {
+    return Promise.race([this.#ready.promise, this.#ended.promise])
+  }
+
+  /** Resolves when the process is gone. */
+  get gone(): Promise<void> {
+    return this.#gone.promise
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  get isEnded(): boolean {
+    return this.#state.type === 'ended'
+  }
+
+  /** Calls that somebody waits for. */
+  get callsUnderWay(): number {
+    return this.#calls.underWay
+  }
+
+  /** Ends it as soon as nobody waits for any of its calls. No other may be started from now on. */
+  async retire(end: HostEnd): Promise<void> {
+    await this.#calls.drain()
+    this.kill(end)
+  }
+
+  /** Has code loaded and called that says nothing, so that what is loaded then is fast. Loads wait for it. */
+  warm(message: WarmMessage): void {
+    this.#send(message)
+  }
+
+  /**
+   * Loads code; once in the life of a host. A host that fails at it is ended.
+   * @throws Refused, HostLost, ProblemError ToolLoadTimeout
+   */
+  async load(message: LoadMessage, events: HostEvents): Promise<Loaded> {
+    await this.#whenReady()
+    if (this.#state.type === 'ended') throw new HostLost(this.#state.end, false)
+    const answered = Promise.withResolvers<Loaded>()
+    const limitMs = message.timeoutMs
+    const timer = setTimeout(() => this.#loadTimedOut(), limitMs + LOAD_GRACE_MS)
+    this.#state = { type: 'loading', loading: { answered, limitMs, timer, file: undefined }, events }
+    this.#send(message)
+    try {
+      const loaded = await answered.promise
+      if (this.#state.type === 'loading') this.#state = { type: 'serving', events }
+      return loaded
+    } catch (error) {
+      this.kill(CLOSED)
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /**
+   * Has code run. Rejects as soon as the signal aborts, with its reason.
+   * @throws Refused, HostLost
+   */
+  call(work: Work, context: ToolCallContext): Promise<JSONValue> {
+    if (this.#state.type === 'ended') return Promise.reject(new HostLost(this.#state.end, false))
+    return this.#calls.start(work, context)
+  }
+
+  /** Ends the process in good order: code hears of it first. Calls under way reject. Resolves when it is gone. */
+  async close(): Promise<void> {
+    if (this.#state.type !== 'ended') {
+      this.#send({ type: 'end' })
+      this.#finish(CLOSED)
+      const timer = setTimeout(() => this.#child.kill('SIGKILL'), END_MS)
+      this.#gone.promise.finally(() => clearTimeout(timer))
+    }
+    await this.#gone.promise
+  }
+
+  /** Ends the process at once. */
+  kill(end: HostEnd): void {
+    this.#child.kill('SIGKILL')
+    this.#finish(end)
+  }
+
+  #finish(end: HostEnd): void {
+    const before = this.#state
+    if (before.type === 'ended') return
+    this.#state = { type: 'ended', end }
+    this.#unwatch()
+    if (before.type === 'loading') before.loading.answered.reject(new HostLost(end, true))
+    this.#calls.lost(end)
+    this.#ended.resolve(end)
+  }
+
+  async #whenReady(): Promise<void> {
+    const timer = setTimeout(() => this.kill(NOT_READY), START_MS)
+    await this.ready
+    clearTimeout(timer)
+  }
+
+  #loadTimedOut(): void {
+    if (this.#state.type !== 'loading') return
+    const { answered, limitMs, file } = this.#state.loading
+    const message = `${file ?? 'the bundle'} did not finish loading in ${limitMs} ms: its top-level code never ends`
+    answered.reject(new ProblemError({ reason: 'ToolLoadTimeout', message, ...(file !== undefined && { file }) }))
+  }
+
+  #send(message: ToHost): void {
+    channelsOf(this.#child).toHost.write(encodeFrame(JSON.stringify(message)))
+  }
+
+  #listen(child: ChildProcess): void {
+    // A process that could not be started has none.
+    if (child.pid === undefined) return
+    const { toHost, fromHost } = channelsOf(child)
+    const reader = new FrameReader(MAX_FRAME_FROM_HOST)
+    // It is gone; its end is told elsewhere.
+    toHost.on('error', () => undefined)
+    fromHost.on('error', () => undefined)
+    fromHost.on('data', (chunk: Buffer) => {
+      try {
+        reader.read(chunk, chunk.length, (text) => this.#take(text))
+      } catch (error) {
+        this.kill(unreadable(error))
+        fromHost.destroy()
+      }
+    })
+  }
+
+  /** @throws when it is nothing that a host may say now */
+  #take(text: string): void {
+    if (this.#state.type === 'ended') return
+    const message = answer.parse(JSON.parse(text))
+    const isAsked = message.type === 'result' || message.type === 'failed' || message.type === 'loaded'
+    if (!(isAsked || this.#quota.allows(text.length, performance.now())))
+      throw new Error('it floods its channel with messages')
+    this.#heard(message)
+  }
+
+  #heard(message: Answer): void {
+    switch (message.type) {
+      case 'ready':
+        this.#ready.resolve()
+        return
+      case 'evaluating':
+      case 'loaded':
+      case 'refused':
+        this.#heardOfLoad(message)
+        return
+      case 'begun':
+      case 'aborted':
+      case 'result':
+      case 'failed':
+        this.#calls.heard(message)
+        return
+      case 'log':
+      case 'link':
+      case 'state':
+        this.#heardOfCode(message)
+        return
+      case 'fatal': {
+        const { message: what, stack } = message
+        this.#lastWords = { cause: 'uncaught', message: what, stack }
+        return
+      }
+    }
+  }
+
+  #heardOfLoad(message: Extract<Answer, { type: 'evaluating' | 'loaded' | 'refused' }>): void {
+    if (this.#state.type !== 'loading') throw new Error(`"${message.type}" while nothing is loaded`)
+    const { loading } = this.#state
+    switch (message.type) {
+      case 'evaluating':
+        loading.file = message.file
+        return
+      case 'loaded':
+        loading.answered.resolve(message)
+        return
+      case 'refused':
+        loading.answered.reject(new Refused(message.failure))
+        return
+    }
+  }
+
+  #heardOfCode(message: Extract<Answer, { type: 'log' | 'link' | 'state' }>): void {
+    if (this.#state.type !== 'loading' && this.#state.type !== 'serving')
+      throw new Error(`"${message.type}" before anything is loaded`)
+    const { events } = this.#state
+    switch (message.type) {
+      case 'log':
+        if (!this.#calls.logged(message.id, message.line as ToolLogLine)) events.log(message.line as ToolLogLine)
+        return
+      case 'state':
+        events.stateSet(message.name, message.value as JSONValue)
+        return
+      case 'link':
+        this.#send(linked(message, events))
+    }
+  }
+}
+
+function linked({ id, from, specifier }: Extract<Answer, { type: 'link' }>, events: HostEvents): ToHost {
+  try {
+    return { type: 'linked', id, ...events.linkDynamic(from, specifier) }
+  } catch (error) {
+    return { type: 'notLinked', id, problem: problemOf(error, 'ImportNotFound') }
+  }
+}
+
+const hangs = (what: string): HostEnd => ({
+  cause: 'deadline',
+  message: `stood still when ${what} was given up: its code never yields`,
+})
+
+const unreadable = (error: unknown): HostEnd => ({
+  cause: 'protocol',
+  message: `was ended for what it sent: ${error instanceof Error ? error.message.slice(0, 200) : 'it cannot be read'}`,
+})
+
+function channelsOf({ stdio }: ChildProcess): { toHost: Writable; fromHost: Readable } {
+  return { toHost: stdio[3] as Writable, fromHost: stdio[4] as Readable }
+}

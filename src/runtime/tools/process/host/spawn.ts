@@ -1,0 +1,36 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { extname, join, resolve } from 'node:path'
+import { permissionArguments } from './permissions.ts'
+
+/** What a host process is made for. */
+export type HostKind = { readonly packages: readonly string[]; readonly memoryMiB: number }
+
+/** What tool code prints: into the runtime's own output, or nowhere. */
+export type HostOutput = 'inherit' | 'ignore'
+
+/** The folder that holds all of this project's code: `src`, or `dist` when it is compiled. */
+const CODE = resolve(import.meta.dirname, '../../../..')
+const ENTRY = join(import.meta.dirname, '../child', `main${extname(import.meta.filename)}`)
+/** Makes the kernel choose the host, and not the runtime, when memory runs out. */
+const OOM_SCORE = '1000'
+
+/** Starts a host process. It has no environment, and channels of its own as file descriptors 3 and 4. */
+export function spawnHost({ packages, memoryMiB }: HostKind, output: HostOutput): ChildProcess {
+  const child = spawn(
+    process.execPath,
+    [
+      ...permissionArguments(CODE, packages),
+      '--disable-warning=ExperimentalWarning',
+      `--max-old-space-size=${memoryMiB}`,
+      // The young generation is what makes a small host large.
+      '--max-semi-space-size=2',
+      ENTRY,
+      JSON.stringify(packages),
+    ],
+    { env: {}, cwd: '/', stdio: ['ignore', output, output, 'pipe', 'pipe'] },
+  )
+  // Where that cannot be written, as on other systems, the limit on memory stands alone.
+  if (child.pid !== undefined) writeFile(`/proc/${child.pid}/oom_score_adj`, OOM_SCORE).catch(() => undefined)
+  return child
+}

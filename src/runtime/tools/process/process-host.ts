@@ -1,0 +1,134 @@
+import { DEFAULT_TOOL_MEMORY_MIB } from '../../../api/index.ts'
+import { createStateStore } from '../author/state.ts'
+import { createToolSet } from '../in-thread/tool-set.ts'
+import { type CompiledModule, compileModule } from '../modules/compile.ts'
+import type { ToolHost, ToolSet } from '../port.ts'
+import { type Candidate, loadHosted, sourceOf } from './candidate.ts'
+import type { EndCause } from './host/end.ts'
+import { CLOSED, HostProcess } from './host/host-process.ts'
+import { MemoryWatch } from './host/memory.ts'
+import { type HostKind, type HostOutput, spawnHost } from './host/spawn.ts'
+import type { HostedSet } from './hosted-set.ts'
+import { restartDelay } from './restart.ts'
+import { Standby } from './standby.ts'
+import { warmLoad } from './warm-load.ts'
+
+export type ProcessHostOptions = {
+  /** Where goes what code prints. */
+  readonly output: HostOutput
+  /** Called when a host that served died, and why. */
+  readonly onRestart?: (cause: EndCause) => void
+  /** How long code that keeps ending its host waits for the next one. */
+  readonly restartDelay?: typeof restartDelay
+}
+
+export type ProcessHost = ToolHost & {
+  /** Resolves when a host is warm for the next load, as far as one is to come. */
+  ready(): Promise<void>
+  /** Resolves when none of its processes is left, some time after its signal aborted. */
+  readonly closed: Promise<void>
+}
+
+/** Most hosts of versions that are not their bundle's newest: what is beyond is ended, and comes back when it is called. */
+const MAX_OLD_HOSTS = 4
+
+/**
+ * A tool host that runs the code of each version of a bundle in a child process of its own. Whatever code does to its
+ * process costs the calls under way there and no more: one that is kept warm takes its place at once. It contains
+ * mistakes, not malice. A bundle without code has no process.
+ * @param signal ends all processes
+ */
+export function createProcessHost(options: ProcessHostOptions, signal: AbortSignal): ProcessHost {
+  const processes = createProcesses()
+  const standby = new Standby((kind) => processes.add(kind, options.output))
+  const compile = createCompiler()
+  const states = createStateStore()
+  const sets = new Set<HostedSet>()
+  const closed = Promise.withResolvers<void>()
+  const close = async () => {
+    await Promise.all([standby.close(), ...[...sets].map((set) => set.dispose())])
+    await processes.close()
+    closed.resolve()
+  }
+  signal.addEventListener('abort', () => void close(), { once: true })
+  return {
+    closed: closed.promise,
+    ready: () => standby.ready(),
+    async load(bundle, loadOptions) {
+      signal.throwIfAborted()
+      const { packages, hosting: { memoryMiB } = { memoryMiB: DEFAULT_TOOL_MEMORY_MIB } } = loadOptions
+      const session = states.open(bundle.name)
+      try {
+        const started = performance.now()
+        const source = sourceOf(bundle, packages, compile)
+        const candidate = { source, session, transform: performance.now() - started, options: loadOptions }
+        if (source.program.entries.length === 0) return withoutCode(candidate)
+        const set = await loadHosted(candidate, {
+          useHost: (load) => standby.use({ packages, memoryMiB }, load),
+          restartDelay: options.restartDelay ?? restartDelay,
+          onRestart: options.onRestart ?? (() => undefined),
+          disposed: (gone) => sets.delete(gone),
+        })
+        session.settle()
+        sets.add(set)
+        endOldHosts(sets)
+        return set
+      } catch (error) {
+        session.close()
+        throw error
+      }
+    },
+  }
+}
+
+/** All host processes that there are. None outlives this process, unless that is killed while code never yields. */
+function createProcesses() {
+  const memory = new MemoryWatch()
+  const warm = warmLoad()
+  const running = new Set<HostProcess>()
+  const killAll = () => {
+    for (const host of running) host.kill(CLOSED)
+  }
+  return {
+    add(kind: HostKind, output: HostOutput): HostProcess {
+      const host = new HostProcess(spawnHost(kind, output), { memory, memoryMiB: kind.memoryMiB })
+      host.warm(warm)
+      if (running.size === 0) process.on('exit', killAll)
+      running.add(host)
+      void host.gone.then(() => {
+        running.delete(host)
+        if (running.size === 0) process.off('exit', killAll)
+      })
+      return host
+    },
+    async close(): Promise<void> {
+      await Promise.all([...running].map((host) => host.close()))
+    },
+  }
+}
+
+/** A directory that is read again gives the same object for content that did not change. */
+function createCompiler() {
+  const compiled = new WeakMap<Uint8Array, { readonly path: string; readonly module: CompiledModule }>()
+  return (path: string, content: Uint8Array): CompiledModule => {
+    const known = compiled.get(content)
+    if (known?.path === path) return known.module
+    const module = compileModule(path, content)
+    compiled.set(content, { path, module })
+    return module
+  }
+}
+
+/** Bundles of prompts alone need no process. */
+function withoutCode({ source: { trace, linker }, session, transform }: Candidate): ToolSet {
+  const report = { reloaded: [], kept: [], stages: { transform, load: 0, check: 0 } }
+  const nothing = { tools: new Map(), extensions: new Map(), warnings: [] }
+  return createToolSet(nothing, { trace, report, warnings: linker.warnings, disposed: session.close })
+}
+
+/** Of the versions that are not their bundle's newest, the oldest ones go to sleep. */
+function endOldHosts(sets: ReadonlySet<HostedSet>): void {
+  const newest = new Map([...sets].map((set) => [set.bundle, set]))
+  const old = [...sets].filter((set) => newest.get(set.bundle) !== set && set.isAwake)
+  for (const set of old.slice(0, Math.max(0, old.length - MAX_OLD_HOSTS))) if (set.isIdle) set.sleep()
+}
