@@ -19,6 +19,7 @@ test('every metric of the documented names is there from the start, with its typ
     .flatMap((line) => /^# TYPE (midflight_\w+) (\w+)$/.exec(line)?.slice(1, 3).join(' ') ?? [])
   expect(types.sort()).toEqual([
     'midflight_bundle_versions_alive gauge',
+    'midflight_extension_calls_total counter',
     'midflight_registry_items gauge',
     'midflight_reload_duration_seconds histogram',
     'midflight_reload_failures_total counter',
@@ -30,8 +31,18 @@ test('every metric of the documented names is there from the start, with its typ
     'midflight_snapshots_total counter',
     'midflight_tokens_total counter',
     'midflight_tool_calls_total counter',
+    'midflight_tool_host_restarts_total counter',
   ])
   expect(text).toContain('process_resident_memory_bytes')
+})
+
+test('an event that an extension was called with counts its point and its result', async () => {
+  const metrics = quiet()
+  metrics.extensionCalled('before_tool', 'error')
+  expect(await series(metrics, 'midflight_extension_calls_total')).toContain(
+    'midflight_extension_calls_total{point="before_tool",result="error"} 1',
+  )
+  expect(await series(metrics, 'midflight_extension_calls_total')).toHaveLength(12)
 })
 
 test('two registries do not share counts', async () => {
@@ -46,7 +57,7 @@ test('counts with fixed labels start at 0', async () => {
   expect(await series(metrics, 'midflight_reloads_total')).toContain(
     'midflight_reloads_total{source="mount",kind="bundles",result="rejected"} 0',
   )
-  expect(await series(metrics, 'midflight_reload_duration_seconds_count')).toHaveLength(3)
+  expect(await series(metrics, 'midflight_reload_duration_seconds_count')).toHaveLength(7)
 })
 
 test('a reload counts its result, its reason and the stages that were measured', async () => {

@@ -60,10 +60,11 @@ export async function openScene(cluster: Cluster): Promise<Scene> {
       await mounted(toolFile(text))
       await files(cluster, { 'weather.tool.ts': toolFile(text), '_10_note.run_start.extension.ts': EXTENSION })
       await declare(cluster, 'support', { instructions: text, tools: ['weather'] })
-      await until(`the Agent is served with version ${text}`, async () => {
+      const isServed = async () => {
         const agent = await read(cluster, 'agents', NAMESPACE, 'support')
         return told(agent) === 'Ready=True/Served' && (await areServed(runtimes, text))
-      })
+      }
+      await until(`the Agent is served with version ${text}`, isServed, 30_000)
     },
     spoil: async () => {
       await mounted('export default {')
