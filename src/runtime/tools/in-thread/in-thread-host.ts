@@ -4,7 +4,7 @@ import { MIDFLIGHT, midflightModule } from '../author/module.ts'
 import { createParameterReader } from '../author/parameters.ts'
 import { runSelfTests } from '../author/self-test.ts'
 import { createStateStore, type StateSession } from '../author/state.ts'
-import { type CompiledModule, compileModule, refusedByV8 } from '../modules/compile.ts'
+import { createCompiler, refusedByV8 } from '../modules/compile.ts'
 import { CodeRefused, ImportFailure, ModuleTable, type Surroundings } from '../modules/evaluate.ts'
 import { createLinker, type Linker } from '../modules/link.ts'
 import { importPackage } from '../modules/packages.ts'
@@ -69,20 +69,6 @@ export function createInThreadHost(): ToolHost {
 
 const entriesOf = ({ files }: BundleFiles): string[] =>
   [...files.keys()].filter((path) => ['tool', 'extension'].includes(roleOf(path).role)).sort()
-
-type Compile = (path: string, content: Uint8Array) => CompiledModule
-
-/** A directory that is read again gives the same object for content that did not change. */
-function createCompiler(): Compile {
-  const compiled = new WeakMap<Uint8Array, { readonly path: string; readonly module: CompiledModule }>()
-  return (path, content) => {
-    const known = compiled.get(content)
-    if (known?.path === path) return known.module
-    const module = compileModule(path, content)
-    compiled.set(content, { path, module })
-    return module
-  }
-}
 
 /** A function of its own: a kept module holds on to it, and must not to the version. */
 function packagesOf({ states }: StateSession): Surroundings['importPackage'] {

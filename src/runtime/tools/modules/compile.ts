@@ -22,6 +22,20 @@ export function compileModule(path: string, content: Uint8Array): CompiledModule
   return path.endsWith('.json') ? compileJson(path, text) : transformModule(path, text)
 }
 
+export type Compile = (path: string, content: Uint8Array) => CompiledModule
+
+/** Compiles each content object once: a directory that is read again gives the same one for what did not change. */
+export function createCompiler(): Compile {
+  const compiled = new WeakMap<Uint8Array, { readonly path: string; readonly module: CompiledModule }>()
+  return (path, content) => {
+    const known = compiled.get(content)
+    if (known?.path === path) return known.module
+    const module = compileModule(path, content)
+    compiled.set(content, { path, module })
+    return module
+  }
+}
+
 /**
  * What the parser let through and V8 refuses, such as decorators, with its place in the source. An eval does not tell
  * where; a Script does.

@@ -1,6 +1,6 @@
 import { type BundleFiles, type Problem, problemOf } from '../../../api/index.ts'
 import { textOf } from '../../files/text.ts'
-import type { CompiledModule } from './compile.ts'
+import type { Compile } from './compile.ts'
 import { evaluationOrder, type ProgramGraph } from './graph.ts'
 import type { ModuleCode, Program } from './program.ts'
 import { atImport, isImportable, resolveImport, type Target } from './resolve.ts'
@@ -27,7 +27,7 @@ export type Linker = {
 
 export type LinkOptions = {
   readonly packages: readonly string[]
-  readonly compile: (path: string, content: Uint8Array) => CompiledModule
+  readonly compile: Compile
 }
 
 const entryOf = (modules: ReadonlyMap<string, ModuleCode>, path: string): [string, ModuleCode][] => {

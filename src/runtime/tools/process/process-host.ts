@@ -1,7 +1,7 @@
 import { DEFAULT_TOOL_MEMORY_MIB } from '../../../api/index.ts'
 import { createStateStore } from '../author/state.ts'
 import { createToolSet } from '../in-thread/tool-set.ts'
-import { type CompiledModule, compileModule } from '../modules/compile.ts'
+import { createCompiler } from '../modules/compile.ts'
 import type { ToolHost, ToolSet } from '../port.ts'
 import { type Candidate, loadHosted, sourceOf } from './candidate.ts'
 import type { EndCause } from './host/end.ts'
@@ -104,18 +104,6 @@ function createProcesses() {
     async close(): Promise<void> {
       await Promise.all([...running].map((host) => host.close()))
     },
-  }
-}
-
-/** A directory that is read again gives the same object for content that did not change. */
-function createCompiler() {
-  const compiled = new WeakMap<Uint8Array, { readonly path: string; readonly module: CompiledModule }>()
-  return (path: string, content: Uint8Array): CompiledModule => {
-    const known = compiled.get(content)
-    if (known?.path === path) return known.module
-    const module = compileModule(path, content)
-    compiled.set(content, { path, module })
-    return module
   }
 }
 
