@@ -1,6 +1,6 @@
+import { createRequire } from 'node:module'
 import { Script } from 'node:vm'
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
-import { minifySync } from 'oxc-minify'
 import { moduleRunnerTransformSync, type OxcError, type SourceMap, transformSync } from 'oxc-transform'
 import { ProblemError } from '../../../api/index.ts'
 import { type Position, positionAt, textOf } from '../../files/text.ts'
@@ -172,7 +172,11 @@ const COMMENT = /\/[/*]/
 
 const PRINT = { compress: false, mangle: false, codegen: { removeWhitespace: true, legalComments: 'none' } } as const
 
+/** Loaded when code with comments has changed for the first time: most processes never need it, and it takes memory. */
+const load = createRequire(import.meta.url)
+
 function printed(code: string): string | undefined {
+  const { minifySync } = load('oxc-minify') as typeof import('oxc-minify')
   const { code: text, errors } = minifySync('module.js', `(async function* () { "use strict";\n${code}\n})`, PRINT)
   return errors.length === 0 ? text : undefined
 }
