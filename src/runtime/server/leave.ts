@@ -15,8 +15,9 @@ type Use = { unanswered: number; bytesAtRest: number; timer?: NodeJS.Timeout }
  * Lets the clients of a server go without cutting a request. From the signal's abort on the server takes connections and
  * requests as before, each answer says that its connection ends with it, and a connection on which nothing is under way
  * is closed after the grace: a client that was just about to send on it is answered, and told, rather than cut.
- * Resolves when no connection is left, nor one that waits to be accepted: from then until the event loop turns, the
- * server can be closed without cutting anybody.
+ * Resolves when no connection is left, nor one that waits to be accepted. Closed before the event loop turns, the server
+ * cuts nobody but a client whose connection the kernel takes in that very moment: that one is reset before a byte of its
+ * request was read, as if it had been refused.
  */
 export function letClientsGo(server: Server, leave: Leave | undefined): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
