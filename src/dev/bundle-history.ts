@@ -11,7 +11,7 @@ export interface BundleHistory {
   saw(bundle: BundleFiles): void
   /** Text of a file in the newest version. */
   textOf(bundle: string, path: string): string | undefined
-  /** Names the files that differ from what serves: `tool tools/weather.ts, prompt prompts/support.md`. */
+  /** Names the files that differ from what serves: `tool tools/weather.ts, prompt support.md (deleted)`. */
   describe(bundle: string, hash: string | undefined): string
   /** Files differ from this version from now on. */
   serves(bundle: string, hash: string): void
@@ -37,7 +37,9 @@ export function createBundleHistory(): BundleHistory {
       const version = versionOf(name, hash)
       const changed = version === undefined ? [] : changedFiles(recordOf(name).served, version)
       if (changed.length === 0) return `bundle ${name}`
-      const named = changed.slice(0, NAMED).map(describeFile).join(', ')
+      const describeOne = (path: string) =>
+        `${roleOf(path).role} ${path}${version?.files.has(path) ? '' : ' (deleted)'}`
+      const named = changed.slice(0, NAMED).map(describeOne).join(', ')
       return changed.length > NAMED ? `${named} and ${changed.length - NAMED} more` : named
     },
     serves(name, hash) {
@@ -55,8 +57,3 @@ export function changedFiles(before: BundleFiles | undefined, after: BundleFiles
 }
 
 const hashOf = (content: Uint8Array | undefined) => (content === undefined ? undefined : hashText(content))
-
-function describeFile(path: string): string {
-  const { role } = roleOf(path)
-  return `${role} ${path}`
-}

@@ -24,7 +24,7 @@ describe('what changed of an item', () => {
     ['waits while the old serves', active('a'), { ...active('a'), candidate: waiting('b') }, ['waiting ToolNotFound']],
     ['waits as before', { ...active('a'), candidate: waiting('b') }, { ...active('a'), candidate: waiting('b') }, []],
     ['served what waited', { ...active('a'), candidate: waiting('b') }, active('b'), ['reloaded']],
-    ['was taken back to what serves', { ...active('a'), candidate: waiting('b') }, active('a'), ['reloaded']],
+    ['was taken back to what serves', { ...active('a'), candidate: waiting('b') }, active('a'), ['mended']],
     [
       'was refused',
       active('a'),

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { BundleState, ItemState, Problem, RuntimeState } from '../api/index.ts'
 
-/** What became of something since the last look. */
-export type ChangeResult = 'loaded' | 'reloaded' | 'rejected' | 'waiting' | 'removed'
+/** What became of something since the last look; `mended` is again what served all the while. */
+export type ChangeResult = 'loaded' | 'reloaded' | 'mended' | 'rejected' | 'waiting' | 'removed'
 
 /** An item by its id, or a bundle by its name. */
 export type Unit = { readonly type: 'item' | 'bundle'; readonly name: string }
@@ -66,7 +66,7 @@ function standingChanges(unit: Unit, before: Standing | undefined, after: Standi
   const changes: Change[] = []
   const isMended = before?.candidate !== undefined && candidate === undefined
   if (serves !== undefined && (serves !== before?.serves || isMended)) {
-    const result = before?.serves === undefined ? 'loaded' : 'reloaded'
+    const result = before?.serves === undefined ? 'loaded' : serves === before.serves ? 'mended' : 'reloaded'
     changes.push({ unit, result, ...(unit.type === 'bundle' ? { hash: serves } : {}) })
   }
   if (candidate !== undefined && !isDeepStrictEqual(candidate, before?.candidate)) {

@@ -101,7 +101,7 @@ class Observer implements SessionObserver {
       const item = declared.compiled.items.get(itemIdOfRef(ref))
       const serving = this.#state.items[itemIdOfRef(ref)]?.active?.revision
       if (!after.has(key) && item !== undefined && item.revision === serving) {
-        this.#report(nameOf(ref), 'reloaded', this.#times.take(refKey(ref)))
+        this.#report(nameOf(ref), 'mended', this.#times.take(refKey(ref)))
       }
     }
   }
@@ -224,7 +224,7 @@ function reportOf(
   return { at: new Date(), what, result, ms: seenAt === undefined ? undefined : performance.now() - seenAt, problem }
 }
 
-const isServing = ({ result }: Change): boolean => result === 'loaded' || result === 'reloaded'
+const isServing = ({ result }: Change): boolean => ['loaded', 'reloaded', 'mended'].includes(result)
 
 function inFile(file: string, { reason, message, line, column }: Problem, text: string): LocatedProblem {
   if (line === undefined || column === undefined) return { reason, message, what: file }

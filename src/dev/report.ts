@@ -41,6 +41,7 @@ export const paint = (text: string, color: keyof typeof COLORS, style: Style): s
 const RESULT_COLORS = {
   loaded: 'green',
   reloaded: 'green',
+  mended: 'green',
   rejected: 'red',
   waiting: 'yellow',
   removed: 'cyan',

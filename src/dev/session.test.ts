@@ -114,7 +114,7 @@ describe('a session over the quickstart', () => {
     expect(told).toMatch(/weather\.ts:\d+:\d+/)
     expect(told).toContain('execute({ city ')
     await edit('tools/weather.ts', (text) => text.replace('execute({ city ', 'execute({ city }'))
-    await until('bundle quickstart reloaded')
+    await until('bundle quickstart mended')
     expect(session.problems()).toEqual([])
   })
 
@@ -158,6 +158,14 @@ describe('a session over the quickstart', () => {
       'export default { description: "x", parameters: { type: "object" }, execute: () => 1 }',
     )
     await until('agent support reloaded')
+  })
+
+  test('a file that goes is told as deleted', async () => {
+    await start()
+    await writeFile(join(dir, 'prompts/spare.md'), 'Spare.')
+    await until('prompt prompts/spare.md reloaded')
+    await rm(join(dir, 'prompts/spare.md'))
+    await until('prompt prompts/spare.md (deleted) reloaded')
   })
 
   test('a manifest that does not parse keeps what it declared', async () => {
