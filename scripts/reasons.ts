@@ -23,7 +23,8 @@ const TOLD: Readonly<Record<Reason, string | undefined>> = {
   RuntimeNotServed: undefined,
   RuntimeNotFound: '`spec.runtime` names no AgentRuntime of the namespace. Create it, or name another.',
   ModelNotFound: 'The AgentRuntime has no such model. Add it to `spec.models`, or name another.',
-  SecretNotFound: 'A Secret, or the key in it, is missing: of a model, or of `spec.adopt`. Create it.',
+  SecretNotFound:
+    'A Secret, or the key in it, is missing: of a model, of `spec.tools.secrets`, or of `spec.adopt`. Create it.',
   ToolNotFound: 'No bundle holds a tool of that name. Add its file to a ConfigMap, or take the name out.',
   PromptNotFound: 'No bundle holds that prompt file. Add it to a ConfigMap, or correct `spec.prompt`.',
   AgentNotFound: 'The AgentRuntime serves no such agent. Create it, with the same `spec.runtime`.',
@@ -45,6 +46,8 @@ const TOLD: Readonly<Record<Reason, string | undefined>> = {
   DuplicateTool: 'Two files of a bundle give one tool name. Rename one.',
   InvalidExtension: 'An extension file has no proper default export. See [tools.md](tools.md#an-extension).',
   SelfTestFailed: "A tool's `selfTest` threw or took longer than 5 s. Correct what it found.",
+  RevertedByProbation:
+    'Calls of a new version of a bundle failed, so the pods went back to the last good one. Correct what the message names; any change of the files, also in a comment, is tried anew. See [hot-reload.md](hot-reload.md#probation).',
   IncludeNotFound: 'A prompt includes a prompt that the bundle has not. Add it, or correct the include.',
   IncludeCycle: 'Prompts include each other in a circle. Take one of the includes out.',
   PromptTooLarge: 'A prompt is too large with all its includes. Make it smaller.',
@@ -90,6 +93,7 @@ const TOLD: Readonly<Record<Reason, string | undefined>> = {
   InvalidToolResult: undefined,
   ToolResultTooLarge: undefined,
   ExtensionFailed: undefined,
+  ToolHostLost: undefined,
   RefusedByExtension: undefined,
   ModelFailed: undefined,
   MaxStepsExceeded: undefined,

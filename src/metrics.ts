@@ -1,5 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import {
+  END_CAUSES,
+  type EndCause,
   EXTENSION_POINTS,
   type ExtensionPoint,
   REASONS,
@@ -10,8 +12,18 @@ import {
 
 /** What changed: the part of an item's id before the slash. */
 export const RELOAD_KINDS = ['agents', 'teams', 'workflows', 'settings', 'bundles'] as const
-export const RELOAD_SOURCES = ['push', 'mount', 'api'] as const
-export const RELOAD_RESULTS = ['activated', 'unchanged', 'checked', 'rejected', 'pending', 'removed'] as const
+export const RELOAD_SOURCES = ['push', 'mount', 'api', 'probation'] as const
+export const RELOAD_RESULTS = [
+  'activated',
+  'unchanged',
+  'checked',
+  'rejected',
+  'pending',
+  'removed',
+  'reverted',
+] as const
+/** manual: somebody asked for an earlier version of a bundle. probation: the later one failed. */
+export const ROLLBACK_CAUSES = ['manual', 'probation'] as const
 /**
  * detect: from the first notice of a change in a directory until it was at rest. read: reading it. transform: compiling
  * code. load: evaluating it; without code, everything that is loaded (prompts, model clients). check: self-tests.
@@ -22,17 +34,11 @@ export const ITEM_STATES = ['active', 'pending', 'rejected'] as const
 export const RUN_STATUSES = ['completed', 'failed', 'cancelled'] as const
 const RUN_KINDS = ['agents', 'teams', 'workflows'] as const satisfies readonly RunnablePlural[]
 const TOOL_RESULTS = ['ok', 'error'] as const
-/**
- * memory: over its limit. deadline: a call went on after its time, or never yielded. exit: it ended itself. signal: it
- * crashed. uncaught: an error that nobody caught. protocol: it sent what it should not.
- */
-export const HOST_END_CAUSES = ['memory', 'deadline', 'exit', 'signal', 'uncaught', 'protocol'] as const
 
 export type ReloadKind = (typeof RELOAD_KINDS)[number]
 export type ReloadStage = (typeof RELOAD_STAGES)[number]
 export type ItemState = (typeof ITEM_STATES)[number]
 export type RunStatus = (typeof RUN_STATUSES)[number]
-export type HostEndCause = (typeof HOST_END_CAUSES)[number]
 
 /** Kinds of names that may become label values. A tool's name is `bundle/name`. */
 export type NameKind = RunnablePlural | 'models' | 'tools'
@@ -70,6 +76,8 @@ export type SpentTokens = {
  */
 export type Metrics = {
   reloaded(reload: Reload): void
+  /** An earlier version of a bundle serves again. */
+  wentBack(cause: (typeof ROLLBACK_CAUSES)[number]): void
   /** How many items of a kind are in a state now. */
   setItems(kind: ReloadKind, state: ItemState, count: number): void
   snapshotSwapped(): void
@@ -84,7 +92,7 @@ export type Metrics = {
   toolCalled(tool: string, result: 'ok' | 'error'): void
   extensionCalled(point: ExtensionPoint, result: 'ok' | 'error'): void
   /** A process that runs tool code died while it served, and why. */
-  toolHostRestarted(cause: HostEndCause): void
+  toolHostRestarted(cause: EndCause): void
   /** Lets a name be a label value, and starts its counts at 0. */
   accept(kind: NameKind, name: string): void
   /** Removes what was counted under a name; what is still counted for it later goes to `other`. */
@@ -126,7 +134,7 @@ export function createMetrics(options: { readonly process: boolean } = { process
   }
 }
 
-type ReloadRecorders = Pick<Metrics, 'reloaded' | 'setItems' | 'snapshotSwapped' | 'setBundleVersions'>
+type ReloadRecorders = Pick<Metrics, 'reloaded' | 'wentBack' | 'setItems' | 'snapshotSwapped' | 'setBundleVersions'>
 
 function reloadRecorders(registry: Registry): ReloadRecorders {
   const registers = [registry]
@@ -149,6 +157,12 @@ function reloadRecorders(registry: Registry): ReloadRecorders {
     labelNames: ['reason'],
     registers,
   })
+  const rollbacks = new Counter({
+    name: 'midflight_rollbacks_total',
+    help: 'Bundles of which an earlier version serves again, by cause',
+    labelNames: ['cause'],
+    registers,
+  })
   const items = new Gauge({
     name: 'midflight_registry_items',
     help: 'Items of the registry by state',
@@ -164,6 +178,7 @@ function reloadRecorders(registry: Registry): ReloadRecorders {
   for (const [source, kind, result] of product(RELOAD_SOURCES, RELOAD_KINDS, RELOAD_RESULTS)) {
     reloads.inc({ source, kind, result }, 0)
   }
+  for (const cause of ROLLBACK_CAUSES) rollbacks.inc({ cause }, 0)
   for (const stage of RELOAD_STAGES) duration.zero({ stage })
   for (const reason of Object.keys(REASONS)) failures.inc({ reason }, 0)
   for (const kind of RELOAD_KINDS) for (const state of ITEM_STATES) items.set({ kind, state }, 0)
@@ -173,6 +188,7 @@ function reloadRecorders(registry: Registry): ReloadRecorders {
       if (reason !== undefined) failures.inc({ reason })
       for (const [stage, value] of Object.entries(seconds)) duration.observe({ stage }, value)
     },
+    wentBack: (cause) => rollbacks.inc({ cause }),
     setItems: (kind, state, count) => items.set({ kind, state }, count),
     snapshotSwapped: () => snapshots.inc(),
     setBundleVersions: (alive) => versions.set(alive),
@@ -282,7 +298,7 @@ function runMetrics(registry: Registry) {
     registers,
   })
   for (const kind of RUN_KINDS) duration.zero({ kind })
-  for (const cause of HOST_END_CAUSES) hosts.inc({ cause }, 0)
+  for (const cause of END_CAUSES) hosts.inc({ cause }, 0)
   for (const point of EXTENSION_POINTS) for (const result of TOOL_RESULTS) extensions.inc({ point, result }, 0)
   return { runs, duration, inFlight, interrupted, tokens, tools, extensions, hosts }
 }

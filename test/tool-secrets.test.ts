@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { agentSpec, type Definition, settingsSpec } from '../src/api/index.ts'
+import { agentSpec, type Definition, type RuntimeEvent, runtimeEvent, settingsSpec } from '../src/api/index.ts'
 import { ask, startRuntime, type TestRuntime } from './support/runtime.ts'
 
 const CANARY = 'canary-tool-90ab31'
@@ -32,6 +32,11 @@ const CAREFUL = `export default {
   description: 'wants its key before it serves',
   execute: () => 'served',
   selfTest: ({ secrets }) => { if (secrets.weather !== '${NEXT}') throw new Error('refused with ' + secrets.weather) },
+}`
+
+const DYING = `export default {
+  description: 'takes its process with it',
+  execute: (args, { secrets }) => new Promise(() => void setTimeout(() => { throw new Error('dying with ' + secrets.weather) })),
 }`
 
 let runtime: TestRuntime
@@ -78,6 +83,34 @@ describe('a secret of tools', () => {
   })
 })
 
+test('a process of tools that dies is an incident, with its cause and without the value of a secret', async () => {
+  const isolated = await startRuntime({ isolation: 'process' })
+  try {
+    await isolated.declare(settings(), agent)
+    await isolated.secret(ID, CANARY)
+    await isolated.files('files', { 'tools/echo.js': DYING })
+    const { lastEventId } = isolated.registry.state()
+    await fetch(`${isolated.url}/tools/echo/call`, { method: 'POST' })
+    const event = await isolated.registry
+      .events(new AbortController().signal, lastEventId)
+      [Symbol.asyncIterator]()
+      .next()
+    expect(runtimeEvent.parse(event.value)).toMatchObject({
+      type: 'incident',
+      reason: 'ToolHostLost',
+      cause: 'uncaught',
+      bundle: 'files',
+      file: 'tools/echo.js',
+      line: 3,
+      message: expect.stringMatching(/dying with \[redacted\]; calls under way: echo$/),
+    })
+    expect(JSON.stringify(event.value) + isolated.logged()).not.toContain(CANARY)
+    expect(isolated.logged()).toContain('a process with tool code ended')
+  } finally {
+    await isolated.stop()
+  }
+})
+
 test('invariant 7: the value of a tool’s secret is in no answer, event, state, metric or log line', async () => {
   await runtime.declare(settings(), agent)
   await runtime.secret(ID, CANARY)
@@ -96,7 +129,9 @@ test('invariant 7: the value of a tool’s secret is in no answer, event, state,
   ]
   const stop = new AbortController()
   const { lastEventId } = runtime.registry.state()
+  const told: RuntimeEvent[] = []
   for await (const event of runtime.registry.events(stop.signal, `${runtime.registry.bootId}/0`)) {
+    told.push(event)
     shown.push(JSON.stringify(event))
     if (event.id === lastEventId) stop.abort()
   }
@@ -104,5 +139,8 @@ test('invariant 7: the value of a tool’s secret is in no answer, event, state,
   expect(runtime.logged()).toContain('key [redacted]')
   expect(runtime.logged()).toContain('an extension failed')
   expect(shown[2]).toContain('401 for [redacted]')
+  expect(told.flatMap((event) => (event.type === 'incident' ? [event.message] : []))).toEqual([
+    expect.stringContaining('[redacted]'),
+  ])
   for (const text of shown) expect(text).not.toContain(CANARY)
 })

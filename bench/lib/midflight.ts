@@ -9,6 +9,8 @@ export type Midflight = {
 }
 
 export type MidflightOptions = StartOptions & {
+  /** The program that runs it, where it is not the one that runs this. */
+  readonly node?: string
   /** Options of node itself. */
   readonly nodeArgs?: readonly string[]
   /** The program's file, where it is not the sources'. */
@@ -19,11 +21,11 @@ export type MidflightOptions = StartOptions & {
 export async function startMidflight(
   processes: Processes,
   args: readonly string[],
-  { nodeArgs = [], main = MAIN, ...options }: MidflightOptions = {},
+  { node = process.execPath, nodeArgs = [], main = MAIN, ...options }: MidflightOptions = {},
 ): Promise<Midflight> {
   const [port, metricsPort] = [await freePort(), await freePort()]
   const ports = ['--port', String(port), '--metrics-port', String(metricsPort)]
-  const child = processes.start([process.execPath, ...nodeArgs, main, ...args, ...ports], options)
+  const child = processes.start([node, ...nodeArgs, main, ...args, ...ports], options)
   const midflight = { url: `http://127.0.0.1:${port}`, metricsUrl: `http://127.0.0.1:${metricsPort}`, child }
   await child.whileAlive(until('ready', () => isReady(midflight)))
   return midflight

@@ -40,12 +40,12 @@ const bound = ({ atMost, atLeast }: Target): string =>
 const row = (cells: readonly (string | number)[]): string =>
   `| ${cells.map((cell) => (typeof cell === 'number' ? shown(cell) : cell)).join(' | ')} |`
 
-function markdownTable({ title, columns, rows, note }: Table): string {
+export function markdownTable({ title, columns, rows, note }: Table): string {
   const lines = [row(columns), row(columns.map(() => '---')), ...rows.map(row)]
   return [`**${title}**`, lines.join('\n'), ...(note === undefined ? [] : [note])].join('\n\n')
 }
 
-function targetTable(targets: readonly Target[]): Table {
+export function targetTable(targets: readonly Target[]): Table {
   const rows = targets.map((target) => {
     const value = `${shown(target.value)} ${target.unit}`.trim()
     return [target.what, `${bound(target)} ${target.unit}`.trim(), value, isMet(target) ? 'yes' : '**no**']

@@ -1,29 +1,30 @@
-import { cp } from 'node:fs/promises'
-import { join } from 'node:path'
-import { type Context, QUICKSTART } from '../lib/bench.ts'
-import { startMidflight } from '../lib/midflight.ts'
-import { seededRandom } from '../lib/random.ts'
+import type { Context } from '../lib/bench.ts'
+import { buildInto } from '../lib/build.ts'
 import type { Report } from '../lib/report.ts'
 import { temporaryFolder } from '../lib/temporary.ts'
-import { badSavesReport, measureBadSaves } from './bad-saves.ts'
-import { latencyReport, measureLatency } from './latency.ts'
-import { subjectsIn } from './subjects.ts'
+import { eventLoop } from './blocking/event-loop.ts'
+import { devMode } from './dev/dev-mode.ts'
+import { swaps } from './mount/swaps.ts'
+import type { Part } from './part.ts'
 
-/** How soon a saved prompt or tool serves in dev mode, and that a bad one never does. */
+const PARTS: readonly Part[] = [swaps, eventLoop, devMode]
+
+/** How soon a changed file serves, beside others that reload; what a reload and a fault cost; that nothing bad serves. */
 export async function benchReload(context: Context): Promise<Report> {
+  const { only } = context
+  const wanted = PARTS.filter(({ name }) => only === undefined || name === only)
+  if (wanted.length === 0) throw new Error(`no part "${only}": there are ${PARTS.map(({ name }) => name).join(', ')}`)
   using home = temporaryFolder()
-  const directory = join(home.path, 'quickstart')
-  await cp(QUICKSTART, directory, { recursive: true })
-  const midflight = await startMidflight(context.processes, ['dev', directory])
-  const random = seededRandom(1)
-  const subjects = subjectsIn(directory)
-  const latency = latencyReport(await measureLatency(context, midflight, subjects, random))
-  const found = await measureBadSaves(context, midflight, subjects, random)
-  const bad = badSavesReport(found)
-  await midflight.child.stop()
+  const main = buildInto(home.path)
+  const reports: [string, Report][] = []
+  for (const { name, measure } of wanted) {
+    context.say(`reload: ${name}`)
+    using folder = temporaryFolder()
+    reports.push([name, await measure({ ...context, main, home: folder.path })])
+  }
   return {
-    targets: [...latency.targets, ...bad.targets],
-    tables: [latency.table, bad.table],
-    data: { latency: latency.data, badSaves: found },
+    targets: reports.flatMap(([, { targets }]) => targets),
+    tables: reports.flatMap(([, { tables }]) => tables),
+    data: Object.fromEntries(reports.map(([name, { data }]) => [name, data])),
   }
 }

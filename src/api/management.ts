@@ -2,8 +2,9 @@ import { z } from 'zod'
 import { itemId } from './definition.ts'
 import type { secretKeyRef } from './kinds/agent-runtime.ts'
 import { dnsLabel, filePath } from './kinds/common.ts'
-import { problem } from './reason.ts'
+import { problem, reason } from './reason.ts'
 import { hash, hashText } from './revision.ts'
+import { EXTENSION_POINTS } from './roles.ts'
 
 /** Protocol versions that this build speaks. */
 export const PROTOCOL = { min: 1, max: 1 } as const
@@ -15,6 +16,10 @@ export type Owner = z.output<typeof owner>
 /** What became of one item of an `apply`. `pending`: waits for something named in `error`; the old revision serves. */
 export const outcome = z.enum(['activated', 'unchanged', 'checked', 'rejected', 'pending'])
 export type Outcome = z.output<typeof outcome>
+
+/** What became of the newest version of a bundle. `reverted`: it served, failed on probation, and was gone back from. */
+export const bundleOutcome = z.enum([...outcome.options, 'reverted'])
+export type BundleOutcome = z.output<typeof bundleOutcome>
 
 const active = z.strictObject({
   revision: hash,
@@ -40,7 +45,9 @@ export const bundleState = z.strictObject({
   candidate: z
     .strictObject({
       hash: hash.optional().describe('Absent when the files could not be read, or for a removal that waits'),
-      outcome,
+      outcome: bundleOutcome.describe(
+        'reverted: it served, failed on probation, and was gone back from until the files change',
+      ),
       error: problem.optional(),
     })
     .optional(),
@@ -96,6 +103,7 @@ export const runtimeState = z.strictObject({
   secrets: z.record(z.string(), z.string()).describe('secret/key → version'),
   pins: z.record(dnsLabel(), hash).describe('Bundles that are held at a hash, whatever their mount shows'),
   tools: z.array(z.string()).describe('Served tools as bundle/name'),
+  extensions: z.array(z.string()).optional().describe('Served extensions as bundle/path, where there are any'),
   stats: z.record(hash, itemStats).describe('By digest'),
   credentials: credentials.optional().describe('Changes the ETag; absent where the runtime does not tell'),
 })
@@ -154,12 +162,41 @@ export const applyResponse = z.strictObject({
 })
 export type ApplyResponse = z.output<typeof applyResponse>
 
+/**
+ * Why a process that ran tool code ended. memory: over its limit. deadline: a call went on after its time, or never
+ * yielded. exit: it ended itself. signal: it crashed. uncaught: an error that nobody caught. protocol: it sent what it
+ * should not.
+ */
+export const END_CAUSES = ['memory', 'deadline', 'exit', 'signal', 'uncaught', 'protocol'] as const
+export type EndCause = (typeof END_CAUSES)[number]
+
+/** Longest message of an incident, in characters. */
+export const MAX_INCIDENT_MESSAGE = 2_000
+
+const incidentFields = {
+  at: z.iso.datetime().describe('When the last of them happened'),
+  reason,
+  message: z.string().max(MAX_INCIDENT_MESSAGE).describe('For people; never holds a secret'),
+  bundle: dnsLabel(),
+  file: z.string().optional().describe('Where in the bundle, as far as that is known'),
+  line: z.int().positive().optional(),
+  column: z.int().positive().optional(),
+  point: z.enum(EXTENSION_POINTS).optional().describe('Of an extension: when it was asked'),
+  cause: z.enum(END_CAUSES).optional().describe('Of a process with tool code that ended: why'),
+  agent: z.string().optional().describe('Agent, team or workflow in whose run it happened last'),
+  count: z.int().positive().describe('How many alike this tells: of one kind, within 10 s'),
+}
+
+/** Something that went wrong in code of a bundle and that no answer to a caller tells: the run went on. */
+export type Incident = z.output<z.ZodObject<typeof incidentFields>>
+
 const event = { id: eventId }
 
 /**
  * What `GET events` streams. An id the runtime no longer knows yields `reset`, after which the state has to be read.
  * State and events tell the same: a state, and the item and bundle states of every event after its `lastEventId`, is
- * the state now. `activated`: what serves changed; `rejected`: what waits or was refused changed, what serves did not.
+ * the state now. `activated`: what serves changed; `rejected`: what waits or was refused changed, what serves did not;
+ * `stats` and `incident` change nothing.
  */
 export const runtimeEvent = z.discriminatedUnion('type', [
   z.strictObject({ ...event, type: z.literal('reset') }),
@@ -182,5 +219,23 @@ export const runtimeEvent = z.discriminatedUnion('type', [
     state: bundleState.optional().describe('Absent when the bundle is gone'),
   }),
   z.strictObject({ ...event, type: z.literal('stats'), stats: z.record(hash, itemStats) }),
+  z.strictObject({ ...event, type: z.literal('incident'), ...incidentFields }),
 ])
 export type RuntimeEvent = z.output<typeof runtimeEvent>
+
+/** An event of a type that a newer runtime has: it counts, and changes nothing that this build knows of. */
+export type UnknownEvent = { readonly id: string; readonly type: 'unknown' }
+
+/** What a reader of events hears. */
+export type HeardEvent = RuntimeEvent | UnknownEvent
+
+const anyEvent = z.looseObject({ ...event, type: z.string() })
+const TYPES: ReadonlySet<string> = new Set(runtimeEvent.options.map(({ shape }) => shape.type.value))
+
+/** Reads an event as a reader has to, to whom runtimes speak that know more types. Undefined for what is none. */
+export function heardEvent(value: unknown): HeardEvent | undefined {
+  const known = runtimeEvent.safeParse(value)
+  if (known.success) return known.data
+  const other = anyEvent.safeParse(value)
+  return other.success && !TYPES.has(other.data.type) ? { id: other.data.id, type: 'unknown' } : undefined
+}

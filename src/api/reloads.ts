@@ -5,7 +5,7 @@ import { problem } from './reason.ts'
 
 /** Parts of a reload, in milliseconds as far as they were measured. */
 export const RELOAD_PARTS = ['detect', 'read', 'transform', 'load', 'check', 'activate'] as const
-const RELOAD_OUTCOMES = ['activated', 'removed', 'unchanged', 'rejected', 'pending'] as const
+const RELOAD_OUTCOMES = ['activated', 'removed', 'unchanged', 'rejected', 'pending', 'reverted'] as const
 const FILE_CHANGES = ['created', 'modified', 'deleted'] as const
 const FILE_ROLES = ['tool', 'prompt', 'extension', 'helper'] as const
 
@@ -20,9 +20,9 @@ export const reloadRecord = z.strictObject({
   id: z.string().describe('`<boot id>/<number>`, numbered without gaps'),
   at: z.iso.datetime(),
   bundle: z.string(),
-  source: z.enum(['push', 'mount', 'api']),
+  source: z.enum(['push', 'mount', 'api', 'probation']),
   result: z.enum(RELOAD_OUTCOMES),
-  hash: hash.optional(),
+  hash: hash.optional().describe('Version that came; of `reverted` the one that was gone back to'),
   files: z.array(fileChange).describe('Against the version that came before, served or not'),
   reloaded: paths.describe('Modules that are new instances, in order of evaluation'),
   kept: paths.describe('Modules that kept their instance and state'),

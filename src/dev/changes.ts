@@ -70,7 +70,7 @@ function standingChanges(unit: Unit, before: Standing | undefined, after: Standi
     changes.push({ unit, result, ...(unit.type === 'bundle' ? { hash: serves } : {}) })
   }
   if (candidate !== undefined && !isDeepStrictEqual(candidate, before?.candidate)) {
-    const result = candidate.outcome === 'rejected' ? 'rejected' : 'waiting'
+    const result = candidate.outcome === 'pending' ? 'waiting' : 'rejected'
     changes.push({ unit, result, problem: candidate.error, hash: after.candidateHash })
   }
   return changes

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { Problem } from '../api/index.ts'
+import type { Incident, Problem } from '../api/index.ts'
 import type { ObjectRef } from '../operator/index.ts'
 import type { Management } from '../runtime/registry/index.ts'
 import type { BundleHistory } from './bundle-history.ts'
@@ -22,6 +22,8 @@ export interface SessionObserver {
   fileMended(file: string, result: 'reloaded' | 'removed', seenAt: number): void
   /** What the manifests declare now, before it is synced. */
   declared(declared: Declared, plan: BundlePlan, entries: Declared['compiled']['bundles']): void
+  /** Code of a bundle went wrong while it served. */
+  befell(incident: Incident): void
   /** The first load is over: from now on changes are reported. */
   loaded(): void
   /**
@@ -113,6 +115,13 @@ class Observer implements SessionObserver {
     for (const [name, { active }] of Object.entries(this.#state.bundles)) {
       if (active !== undefined) this.#options.history.serves(name, active)
     }
+  }
+
+  befell({ at, count, bundle, ...problem }: Incident): void {
+    const what = `bundle ${bundle}`
+    const { reason, message } = problem
+    const located = { reason, message, what, place: this.#placeInBundle(bundle, problem) }
+    this.#options.report({ at: new Date(at), what, result: 'failed', count, problem: located })
   }
 
   look(): number | undefined {

@@ -21,6 +21,11 @@ describe('a report', () => {
     expect(formatReport(report, plain)).toBe('10:02:11  agent a  loaded')
   })
 
+  test('of what happened several times says how often', () => {
+    const report = { at, what: 'bundle files', result: 'failed', count: 12 } as const
+    expect(formatReport(report, plain)).toBe('10:02:11  bundle files  failed  12 times')
+  })
+
   test('of a refusal shows reason, place and code', () => {
     const report = {
       at,

@@ -22,11 +22,14 @@ export type Place = {
   readonly within?: { readonly file: string; readonly line: number; readonly column: number } | undefined
 }
 
-/** One reload. */
+/** One reload, or one incident. */
 export type Report = {
   readonly at: Date
   readonly what: string
-  readonly result: ChangeResult
+  /** `failed`: nothing was changed, code that serves went wrong. */
+  readonly result: ChangeResult | 'failed'
+  /** How many times it happened; absent for once. */
+  readonly count?: number | undefined
   /** From the moment the change was seen to the moment it served, or was refused; undefined for one without a cause. */
   readonly ms?: number | undefined
   readonly problem?: LocatedProblem | undefined
@@ -43,14 +46,17 @@ const RESULT_COLORS = {
   reloaded: 'green',
   mended: 'green',
   rejected: 'red',
+  failed: 'red',
   waiting: 'yellow',
   removed: 'cyan',
 } as const
 
 /** One line, and for what was refused or waits the reason, the place and the code: no line end after the last. */
-export function formatReport({ at, what, result, ms, problem }: Report, style: Style): string {
+export function formatReport({ at, what, result, count = 1, ms, problem }: Report, style: Style): string {
   const time = paint(at.toTimeString().slice(0, 8), 'gray', style)
-  const head = `${time}  ${what}  ${paint(result, RESULT_COLORS[result], style)}${ms === undefined ? '' : `  ${formatMs(ms)}`}`
+  const took = ms === undefined ? '' : `  ${formatMs(ms)}`
+  const times = count === 1 ? '' : `  ${count} times`
+  const head = `${time}  ${what}  ${paint(result, RESULT_COLORS[result], style)}${took}${times}`
   return problem === undefined ? head : `${head}\n${formatProblem(problem, style)}`
 }
 

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -158,6 +158,19 @@ describe('a session over the quickstart', () => {
       'export default { description: "x", parameters: { type: "object" }, execute: () => 1 }',
     )
     await until('agent support reloaded')
+  })
+
+  test('an extension that fails while it serves is a line with its place and code', async () => {
+    await start()
+    await mkdir(join(dir, 'extensions/run_end'), { recursive: true })
+    const code = "export default {\n  execute() {\n    throw new Error('oh')\n  },\n}\n"
+    await writeFile(join(dir, 'extensions/run_end/_10_bad.ts'), code)
+    await until('extension extensions/run_end/_10_bad.ts reloaded')
+    await ask('support', 'hello')
+    await until('bundle quickstart failed ExtensionFailed')
+    const told = last.map((report) => formatReport(report, plain)).join('\n')
+    expect(told).toContain('extensions/run_end/_10_bad.ts:3:11: ')
+    expect(told).toContain("> 3 |     throw new Error('oh')")
   })
 
   test('a file that goes is told as deleted', async () => {

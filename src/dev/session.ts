@@ -126,8 +126,11 @@ function takeEvent(state: State, event: SourceEvent): void {
   }
 }
 
-async function followRuntime({ options, wake }: State, signal: AbortSignal): Promise<void> {
-  for await (const event of options.runtime.events(signal)) if (event.type !== 'stats') wake.notify()
+async function followRuntime({ options, observer, wake }: State, signal: AbortSignal): Promise<void> {
+  for await (const event of options.runtime.events(signal)) {
+    if (event.type === 'incident') observer.befell(event)
+    else if (event.type !== 'stats') wake.notify()
+  }
 }
 
 async function work(state: State, ready: { resolve(): void }, signal: AbortSignal): Promise<void> {

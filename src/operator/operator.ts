@@ -344,8 +344,8 @@ class OperatorProcess {
           inTurn: pLimit(LARGE_CALLS),
           metrics: this.#metrics,
           reach: (to) => counted(createHttpTarget({ ...to, ...common }), this.#countCall),
-          connect: (pod, target, onChange, ends) =>
-            connectPod({ target, pod, clock, onChange, interner, onDivergence: this.#metrics.driftRepaired }, ends),
+          connect: (pod, target, told, ends) =>
+            connectPod({ target, pod, clock, ...told, interner, onDivergence: this.#metrics.driftRepaired }, ends),
         },
         record: writing.record,
       },

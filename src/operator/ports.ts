@@ -5,12 +5,12 @@ import type {
   BundleState,
   Credentials,
   Definition,
+  HeardEvent,
   ItemId,
   ItemState,
   Kind,
   Owner,
   Problem,
-  RuntimeEvent,
   RuntimeState,
   SecretKeyRef,
 } from '../api/index.ts'
@@ -25,7 +25,7 @@ export interface RuntimeTarget {
   state(signal: AbortSignal, etag?: string): Promise<StateAnswer>
   /** @throws ProblemError StaleFence, WrongTarget, Claimed, SnapshotMoved, RuntimeUnreachable, Unauthorized */
   apply(request: ApplyRequest, signal: AbortSignal): Promise<ApplyResponse>
-  events(signal: AbortSignal, lastEventId?: string): AsyncIterable<RuntimeEvent>
+  events(signal: AbortSignal, lastEventId?: string): AsyncIterable<HeardEvent>
 }
 
 export type StateAnswer =
@@ -153,6 +153,8 @@ export type RuntimeView = {
   readonly verdicts: ReadonlyMap<string, Verdict>
   /** Why its pods cannot be called. */
   readonly problem?: Problem | undefined
+  /** Why tools lack the value of a Secret. */
+  readonly toolSecrets?: Problem | undefined
   /** Why what pods start from while no operator runs is not what serves. */
   readonly boot?: Problem | undefined
   /** Absent where its pods are adopted. */

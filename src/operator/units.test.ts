@@ -71,8 +71,7 @@ class Scene {
           clock,
           metrics: { propagated: () => undefined, driftRepaired: () => undefined },
           reach: ({ host }) => this.pod(host).target,
-          connect: (pod, target, onChange, signal) =>
-            connectPod({ pod, target, clock, onChange, random: () => 0 }, signal),
+          connect: (pod, target, told, signal) => connectPod({ pod, target, clock, ...told, random: () => 0 }, signal),
         },
         record: () => undefined,
         own: {

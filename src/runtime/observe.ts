@@ -7,28 +7,43 @@ import {
   type ReloadKind,
   type ReloadStage,
 } from '../metrics.ts'
-import type { Registry, RegistryObserver, Settlement } from './registry/index.ts'
+import type { Incidents } from './incidents.ts'
+import { type Failed, isReverted, type Registry, type RegistryObserver, type Settlement } from './registry/index.ts'
 import type { HotReload } from './reload/index.ts'
 import { stagesOf } from './reload/record.ts'
 import type { RunObserver } from './run/index.ts'
 
+/** Of versions of bundles that fail on probation: gone back from, or serving on. */
+export type ProbationObserver = { wentBack(failed: Failed): void; failed(failed: Failed): void }
+
 /**
  * Counts what the registry settles and lets only the names that serve become label values.
  * @param reloads told of what settles, when it has been counted
+ * @param probation told of versions that fail on it
  */
-export function registryObserver(metrics: Metrics, reloads: Pick<HotReload, 'settled'>): RegistryObserver {
+export function registryObserver(
+  metrics: Metrics,
+  reloads: Pick<HotReload, 'settled'>,
+  probation: ProbationObserver,
+): RegistryObserver {
   return {
+    failed: (failed) => probation.failed(failed),
     settled: (settlement) => {
-      const { id, source, result, timing, noticed } = settlement
+      const { id, source, result, timing, noticed, wentBack, bundle } = settlement
       const { outcome, revision, error } = result
       const isRemoval = outcome === 'activated' && revision === undefined
       metrics.reloaded({
         source,
         kind: kindOf(id),
-        result: isRemoval ? 'removed' : outcome,
+        result: isReverted(settlement) ? 'reverted' : isRemoval ? 'removed' : outcome,
         ...(error === undefined ? {} : { reason: error.reason }),
         seconds: inSeconds({ ...stagesOf(settlement), total: totalOf(timing, noticed) }),
       })
+      if (wentBack !== undefined && outcome === 'activated') {
+        metrics.wentBack(wentBack.cause)
+        if (wentBack.cause === 'probation' && bundle !== undefined)
+          probation.wentBack({ bundle: bundle.name, problem: wentBack.error })
+      }
       reloads.settled(settlement)
     },
     swapped: ({ agents, teams, workflows, models, tools }) => {
@@ -54,8 +69,11 @@ const inSeconds = (ms: Partial<Record<ReloadStage, number>>): Partial<Record<Rel
 const kindOf = (id: string): ReloadKind =>
   RELOAD_KINDS.find((kind) => id === kind || id.startsWith(`${kind}/`)) ?? 'settings'
 
-/** Counts runs, nested ones included, and tells the registry how those that were asked for ended. */
-export function runObserver(metrics: Metrics, registry: Registry): RunObserver {
+/**
+ * Counts runs, nested ones included, and tells the registry how those that were asked for ended.
+ * @param incidents told of extensions that failed: their runs went on
+ */
+export function runObserver(metrics: Metrics, registry: Registry, incidents: Pick<Incidents, 'happened'>): RunObserver {
   return {
     started: () => metrics.runStarted(),
     ended: ({ kind, name, digest }, status, durationMs) => {
@@ -69,7 +87,11 @@ export function runObserver(metrics: Metrics, registry: Registry): RunObserver {
       const name = served === undefined ? tool : `${served.bundle}/${served.name}`
       metrics.toolCalled(name, result === 'ok' ? 'ok' : 'error')
     },
-    extension: (_run, { point }, result) => metrics.extensionCalled(point, result === 'ok' ? 'ok' : 'error'),
+    called: (version, file, problem) => void registry.called(version, file, problem),
+    extension: ({ name: agent }, { bundle, file, point }, result) => {
+      metrics.extensionCalled(point, result === 'ok' ? 'ok' : 'error')
+      if (result !== 'ok') incidents.happened({ bundle, point, agent, problem: { file, ...result } })
+    },
   }
 }
 
@@ -92,6 +114,6 @@ export function refreshGauges(metrics: Metrics, registry: Registry): void {
 function statesOf({ active, candidate }: DeclaredState | RuntimeState['bundles'][string]): ItemState[] {
   return [
     ...(active === undefined ? [] : (['active'] as const)),
-    ...(candidate === undefined ? [] : ([candidate.outcome === 'rejected' ? 'rejected' : 'pending'] as const)),
+    ...(candidate === undefined ? [] : ([candidate.outcome === 'pending' ? 'pending' : 'rejected'] as const)),
   ]
 }

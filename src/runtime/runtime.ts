@@ -1,17 +1,25 @@
 import { randomUUID } from 'node:crypto'
-import type { Owner, SecretKeyRef } from '../api/index.ts'
+import { type Owner, type ProbationSpec, ProblemError, problemOf, type SecretKeyRef } from '../api/index.ts'
 import { systemClock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { loadBundle } from './files/index.ts'
+import { Incidents } from './incidents.ts'
 import { loadModel } from './models/index.ts'
 import { createNetworks } from './network/index.ts'
 import { refreshGauges, registryObserver, runObserver } from './observe.ts'
 import { Registry } from './registry/index.ts'
 import { HotReload } from './reload/index.ts'
-import { createRuns, type Runs, selfTestContext, type ToolSurroundings, withoutSecrets } from './run/index.ts'
+import {
+  createRuns,
+  type Runs,
+  selfTestContext,
+  surroundingsOf,
+  type ToolSurroundings,
+  withoutSecrets,
+} from './run/index.ts'
 import { createMemorySessions } from './storage/index.ts'
-import type { ToolHost } from './tools/index.ts'
+import type { HostLoss, ToolHost } from './tools/index.ts'
 
 export type RuntimeOptions = {
   readonly host: ToolHost
@@ -26,6 +34,8 @@ export type RuntimeOptions = {
   readonly podUid?: string | undefined
   /** Who declares the bundles: what the operator does, nobody rolls back here. Default dev. */
   readonly bundleOwner?: Owner
+  /** How new versions of bundles are on probation where the settings do not say. Default not at all. */
+  readonly probation?: ProbationSpec | undefined
   /** Whether the directories of bundles are followed, by whoever reads them. Default true. */
   readonly hotReload?: boolean
   /** Where each reload is told line by line, as Agent Zero does: nowhere, when absent. */
@@ -51,6 +61,9 @@ export const BUNDLE_LOAD_MS = 10_000
 
 const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
 
+/** Values of secrets by the names that tool code knows them by. */
+type Values = Readonly<Record<string, string>>
+
 /** Longest pause between two looks at what time alone decides, in milliseconds. */
 const TICK_MS = 1_000
 
@@ -71,32 +84,50 @@ export function createRuntime(options: RuntimeOptions, signal: AbortSignal): Run
     clock: systemClock,
     signal,
   })
-  const observer = registryObserver(metrics, hotReload)
+  const observer = registryObserver(metrics, hotReload, {
+    wentBack: (about) => log.warn('a bundle went back to its last good version', about),
+    failed: (about) => {
+      log.warn('a bundle fails on probation and goes on serving', about)
+      incidents.happened(about)
+    },
+  })
   const registry: Registry = new Registry({
     bootId,
     bundleOwner: options.bundleOwner ?? 'dev',
     mounts,
     mountsTaken,
     podUid,
+    probation: options.probation,
     loadModel: (spec, apiKey, network) => loadModel(spec, apiKey, networkOf(network)),
     loadBundle: (files, packages, previous, { toolSecrets: secrets, hosting }) => {
       const context = selfTestContext(log, files.name, secrets)
-      return loadBundle(files, host, { packages, timeoutMs: BUNDLE_LOAD_MS, previous, hosting, context }).catch(
-        (error) => {
-          throw withoutSecrets(error, { secrets })
-        },
-      )
+      const onHostLost = (loss: HostLoss) => hostLost(files.name, loss, secrets)
+      const loading = { packages, timeoutMs: BUNDLE_LOAD_MS, previous, hosting, context, onHostLost }
+      return loadBundle(files, host, loading).catch((error) => {
+        throw withoutSecrets(error, { secrets })
+      })
     },
     observer,
   })
   const surroundings = { secretOf: (ref: SecretKeyRef) => registry.secretOf(ref), log }
+  const incidents = new Incidents((incident) => registry.tell(incident), systemClock)
+  const hostLost = (bundle: string, { cause, ...loss }: HostLoss, loadedWith: Values) => {
+    const { secrets } = surroundingsOf(surroundings, registry.current, { bundle })
+    const error = withoutSecrets(new ProblemError({ reason: 'ToolHostLost', ...loss }), { secrets: loadedWith })
+    const problem = problemOf(withoutSecrets(error, { ...(secrets && { secrets }) }), 'ToolHostLost')
+    log.warn('a process with tool code ended', { bundle, cause, problem })
+    incidents.happened({ bundle, cause, problem })
+  }
   const runs = createRuns({
     snapshots: registry,
     surroundings,
     sessions: createMemorySessions(),
-    observer: runObserver(metrics, registry),
+    observer: runObserver(metrics, registry, incidents),
   })
-  const timer = setInterval(() => void registry.tick(), TICK_MS)
+  const timer = setInterval(() => {
+    incidents.tick()
+    void registry.tick()
+  }, TICK_MS)
   timer.unref()
   signal.addEventListener('abort', () => clearInterval(timer), { once: true })
   return {

@@ -100,6 +100,27 @@ describeCluster('the command line against a cluster', () => {
     await scene.shows('Agent', 'support')
   })
 
+  test('code that goes wrong in a pod is an Event of its AgentRuntime, which status shows', async () => {
+    const cli = await watch('status', '-n', 'team', '--watch')
+    const bad = `export default { execute() { throw new Error('oh') } }`
+    await scene.files('files', { ...FILES, '_10_bad.run_end.extension.ts': bad })
+    await cli.sees(/bundle\/default\/support +served/)
+    await scene.answers('agents/writer')
+    const why = /pod runtime-\d, bundle support, _10_bad.run_end.extension.ts:1:\d+, run of writer: .* failed: oh/
+    await until('an Event', async () =>
+      (await scene.events('ExtensionFailed', 'default')).some((note) => why.test(note)),
+    )
+    await cli.sees(new RegExp(`agentruntime/default +incident +ExtensionFailed: ${why.source}$`, 'm'))
+    expect((await run('get', 'extensions', '-n', 'team')).stdout).toMatch(
+      /^_10_bad +default +run_end +support +_10_bad.run_end.extension.ts +Live$/m,
+    )
+    const { code, stdout } = await run('status', '-n', 'team')
+    expect(stdout).toMatch(new RegExp(`^ {2}ExtensionFailed +1 +\\d\\d:\\d\\d:\\d\\d +${why.source}$`, 'm'))
+    expect(code).toBe(0)
+    await scene.files('files', FILES)
+    await cli.sees(/served(.*\n)+.*bundle\/default\/support +served/)
+  })
+
   test('status --watch -o json is one JSON document a line', async () => {
     const cli = await watch('status', '-n', 'team', '-w', '-o', 'json', 'agent/writer')
     await scene.declare('Agent', 'writer', { instructions: 'three' })

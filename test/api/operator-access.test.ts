@@ -8,6 +8,14 @@ import { SCRIPTED, told } from './support/resource.ts'
 import { areComplete, type PodRuntime, TOKEN } from './support/runtimes/in-process.ts'
 import { openScene, type Scene } from './support/scene/scene.ts'
 
+/** Tells how long its key is. */
+const KEYED_TOOL = `export default { description: 'tells', execute: (_, { secrets }) => String(secrets.weather?.length ?? 'none') }`
+const WEATHER_CALLER = {
+  name: 'caller',
+  provider: 'scripted',
+  script: [{ match: '.*', call: { tool: 'weather', arguments: {} } }],
+}
+
 describeCluster('access to what an AgentRuntime names', () => {
   const cluster = useCluster()
   beforeAll(() => cluster().installCrds())
@@ -37,12 +45,16 @@ describeCluster('access to what an AgentRuntime names', () => {
         namespace: 'keys',
         adopt: {
           spec: {
-            models: [SCRIPTED, keyed('real', 'first'), keyed('keyless', 'second')],
+            models: [SCRIPTED, WEATHER_CALLER, keyed('real', 'first'), keyed('keyless', 'second')],
+            bundles: [{ name: 'files', configMap: 'files' }],
+            tools: { secrets: [{ name: 'weather', secretKeyRef: { name: 'weather-api', key: 'token' } }] },
             network: { allow: ['127.0.0.1'] },
           },
         },
       })
       await scene.secret('llm', { first: 'canary-key-one' })
+      await scene.files('files', { 'weather.tool.ts': KEYED_TOOL })
+      await scene.declare('Agent', 'forecaster', { instructions: 'x', model: 'caller', tools: ['weather'] })
       await scene.declare('Agent', 'real', { instructions: 'x', model: 'real' })
       await scene.declare('Agent', 'keyless', { instructions: 'x', model: 'keyless' })
       await scene.declare('Agent', 'scripted', { instructions: 'scripted' })
@@ -65,6 +77,26 @@ describeCluster('access to what an AgentRuntime names', () => {
       await scene.shows('Agent', 'keyless', 'Reconciling=True/')
       await scene.serves('agents/scripted', 'scripted')
       await scene.serves('agents/real', 'from the provider')
+    })
+
+    test('of tools that are missing are named by the AgentRuntime and undefined to tools, and everything serves', async () => {
+      await scene.serves('agents/forecaster', 'none')
+      await scene.shows('Agent', 'forecaster')
+      const { status } = await scene.shows('AgentRuntime', 'default', 'Ready=False/SecretNotFound')
+      expect(status?.conditions?.find(({ type }) => type === 'Ready')?.message).toBe(
+        'spec.tools.secrets[0]: Secret "weather-api" with key "token" was not found: create it, or take the entry out; until then secrets.weather is undefined to tools',
+      )
+      await scene.shows('AgentRuntime', 'default', 'Available=True')
+    })
+
+    test('of tools that come and are rotated are what the next call is given, without a reload', async () => {
+      const reloads = () => scene.runtimes.map(({ runtime }) => runtime.hotReload.history.list({ limit: 100 }).length)
+      const before = reloads()
+      await scene.secret('weather-api', { token: 'canary-key-10' })
+      await scene.serves('agents/forecaster', '13')
+      await scene.secret('weather-api', { token: 'canary-key-rotated' })
+      await scene.serves('agents/forecaster', '18')
+      expect(reloads()).toEqual(before)
     })
 
     test('that get the missing key let the model serve', async () => {

@@ -4,23 +4,35 @@ import { describeNode, NETWORK, until, useOnNode } from './harness/index.ts'
 import { type Declared, declare, operatorMetric, readiness, seriesAt } from './support/declared.ts'
 import { openInstallation } from './support/install.ts'
 import { describeFailures, type Load } from './support/load.ts'
+import { outOfMemoryKills } from './support/memory.ts'
 import { configMap, messageOf, patchSpec, read, SCRIPTED, shows } from './support/objects.ts'
-import { RUNTIME_CONTAINER } from './support/pods.ts'
+import { identities, RUNTIME_CONTAINER } from './support/pods.ts'
 import { loadStandIn, STAND_IN, type StandInMode } from './support/stand-in/image.ts'
 import { lineToPod, openRun, streamRun, tryAsk } from './support/talk.ts'
 
 /** Until kubelet and kube-proxy have noticed that a container is gone, and it serves again. */
 const BACK_MS = 20_000
-const EATER = { match: 'eat', call: { tool: 'eat' }, reply: '{{result}}' }
+/** Asked for a tool by its name, the model calls it and says what it answered. */
+const callerOf = (tool: string) => ({ match: `^${tool}$`, call: { tool }, reply: '{{result}}' })
+const toolThat = (body: string): string => `export default { description: 'does it', execute: ${body} }\n`
 /** Memory outside the heap of JavaScript: nothing but the kernel stops it. */
-const EATING = `export default {
-  description: 'eats memory',
-  execute: () => {
-    const eaten = []
-    for (;;) eaten.push(Buffer.alloc(16 * 1024 * 1024, 1))
-  },
-}
-`
+const EATING = toolThat('() => { const eaten = []; for (;;) eaten.push(Buffer.alloc(16 * 1024 * 1024, 1)) }')
+const MEMORY_MIB = 128
+/** The least that holds the runtime and two processes of tools. */
+const LEAST_MIB = 192 + 2 * MEMORY_MIB
+/** Tools that take more memory than they may, each in another way; the last two go for more than the container has. */
+const EATERS = {
+  small: toolThat('() => { const all = []; for (;;) all.push({ n: all.length }) }'),
+  arrays: toolThat('async () => { const all = []; for (;;) { all.push(new Array(5_000_000).fill(1)); await null } }'),
+  pieces: toolThat(
+    'async () => { const all = []; for (;;) { all.push(Buffer.alloc(10_000_000, 1)); await new Promise(setImmediate) } }',
+  ),
+  buffers: EATING,
+  once: toolThat(`() => Buffer.alloc(${2 * LEAST_MIB} * 1024 * 1024, 1).length`),
+} as const
+const BESIDE = toolThat("() => 'beside'")
+const SLOW = toolThat("() => new Promise((resolve) => setTimeout(resolve, 1500, 'slow'))")
+const MEMORY_LIMIT = new RegExp(`more than spec\\.tools\\.memoryMiB: ${MEMORY_MIB}`)
 const DRAIN_SECONDS = 3
 
 describeNode('the pods of a managed runtime', () => {
@@ -28,6 +40,7 @@ describeNode('the pods of a managed runtime', () => {
   let team: string
   let steady: Declared
   let hungry: Declared
+  let contained: Declared
   let scaled: Declared
   let rolled: Declared
   let imaged: Declared
@@ -53,20 +66,33 @@ describeNode('the pods of a managed runtime', () => {
 
   beforeAll(async () => {
     team = installed().team
+    const eaters = Object.entries(EATERS).map(([name, text]) => [`${name}.tool.ts`, text] as const)
+    await node().apply(configMap(team, 'eaters', Object.fromEntries([...eaters, ['beside.tool.ts', BESIDE]])))
+    await node().apply(configMap(team, 'others', { 'slow.tool.ts': SLOW }))
     await node().apply(configMap(team, 'tools', { 'eat.tool.ts': EATING }))
     const telling = { name: 'telling', provider: 'openai-compatible', model: 'x', baseURL: installed().model.url }
     const make = (name: string, spec: object, agent?: Record<string, unknown>) =>
       declare(node(), { namespace: team, name, spec: { ...spec }, ...(agent && { agent }) })
     const limits = { memory: '384Mi' }
-    const eating = { bundles: [{ name: 'tools', configMap: 'tools' }], models: [{ ...SCRIPTED, script: [EATER] }] }
+    const eating = {
+      bundles: [{ name: 'tools', configMap: 'tools' }],
+      models: [{ ...SCRIPTED, script: [callerOf('eat')] }],
+    }
     const talking = { models: [telling], network: { allow: [NETWORK.address] }, drainSeconds: DRAIN_SECONDS }
-    ;[steady, hungry, scaled, rolled, imaged] = await Promise.all([
+    const containing = {
+      resources: { limits: { memory: `${LEAST_MIB}Mi` } },
+      tools: { memoryMiB: MEMORY_MIB },
+      bundles: ['eaters', 'others'].map((name) => ({ name, configMap: name })),
+      models: [{ ...SCRIPTED, script: [...Object.keys(EATERS), 'beside', 'slow'].map(callerOf) }],
+    }
+    ;[steady, hungry, contained, scaled, rolled, imaged] = await Promise.all([
       make('steady', { replicas: 2 }),
       make(
         'hungry',
         { replicas: 2, resources: { limits }, tools: { isolation: 'none' }, ...eating },
         { instructions: 'hungry', tools: ['eat'] },
       ),
+      make('contained', containing, { instructions: 'contained', tools: ['*'] }),
       make('scaled', { replicas: 1 }),
       make('rolled', { replicas: 2, ...talking }, { instructions: 'rolled', model: 'telling' }),
       make('imaged', { replicas: 1, drainSeconds: 0 }),
@@ -114,6 +140,38 @@ describeNode('the pods of a managed runtime', () => {
     await hungry.ready(2, 60_000)
     await until('status forgets it', async () => !messageOf(await read(node(), hungry.runtime)).includes('OOMKilled'))
     expect((await podOf(hungry, other.name))?.restarts).toBe(0)
+  })
+
+  describe('whose tools have processes of their own', () => {
+    const answer = async (tool: string) => (await contained.answers(tool))[0] ?? 'nothing'
+    const identity = () => identities(node(), team, 'contained')
+
+    test.each(Object.keys(EATERS))(
+      'go on when a tool takes too much memory, in %s: its call fails, and says why; others are unharmed',
+      async (tool) => {
+        const before = await identity()
+        const slow = answer('slow')
+        expect(await answer(tool)).toMatch(new RegExp(`tool ${tool} failed: .*${MEMORY_LIMIT.source}`))
+        expect(await answer('beside')).toBe('beside')
+        expect(await slow).toBe('slow')
+        expect(await identity()).toEqual(before)
+        for (const { pid } of Object.values(before)) expect(outOfMemoryKills(pid)).toBe(0)
+      },
+    )
+
+    test('refuse a limit of memory that cannot hold the runtime and two of them, and go on as they are', async () => {
+      const before = await identity()
+      const limit = (memory: string) => patchSpec(node(), contained.runtime, { resources: { limits: { memory } } })
+      await limit(`${LEAST_MIB - 1}Mi`)
+      const told = await shows(node(), contained.runtime, 'Accepted=False/InvalidSpec')
+      expect(messageOf(told, 'Accepted')).toBe(
+        `spec.resources.limits.memory: ${LEAST_MIB - 1}Mi cannot hold the runtime (192Mi) and 2 processes of tools (spec.tools.memoryMiB: ${MEMORY_MIB}): raise it to ${LEAST_MIB}Mi, lower tools.memoryMiB, or set tools.isolation to none`,
+      )
+      expect(await answer('beside')).toBe('beside')
+      await limit(`${LEAST_MIB}Mi`)
+      await shows(node(), contained.runtime)
+      expect(await identity()).toEqual(before)
+    })
   })
 
   describe('when one leaves', () => {

@@ -4,6 +4,8 @@ import { bundleOf } from '../../src/api/index.ts'
 import { createInThreadHost, type ToolSet } from '../../src/runtime/tools/index.ts'
 
 export type ReloadFigures = {
+  /** Of Node. */
+  readonly version: string
   readonly reloads: number
   /** Growth of the live heap per reload, in bytes, over the second half. */
   readonly bytesPerReload: number
@@ -73,6 +75,7 @@ export async function soakReloads(reloads: number): Promise<ReloadFigures> {
   }
   const after = await live()
   return {
+    version: process.version,
     reloads,
     bytesPerReload: (after - before) / (reloads - first),
     rssMiB: process.memoryUsage().rss / 1024 / 1024,

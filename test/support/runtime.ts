@@ -11,7 +11,7 @@ import { createLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { createRuntime, type Runtime } from '../../src/runtime/runtime.ts'
 import { createApp, createHealthApp, serve } from '../../src/runtime/server/index.ts'
-import { createToolHost } from '../../src/runtime/tools/index.ts'
+import { createToolHost, type Isolation } from '../../src/runtime/tools/index.ts'
 
 export type TestRuntime = Runtime & {
   readonly url: string
@@ -26,15 +26,17 @@ export type TestRuntime = Runtime & {
   stop(): Promise<void>
 }
 
+type RuntimeOptions = { readonly key?: string; readonly port?: number; readonly isolation?: Isolation }
+
 /** A whole runtime behind real HTTP on free ports (or the given one for the API), with its API on and no key. */
-export async function startRuntime({ key, port = 0 }: { key?: string; port?: number } = {}): Promise<TestRuntime> {
+export async function startRuntime({ key, port = 0, isolation = 'none' }: RuntimeOptions = {}): Promise<TestRuntime> {
   const stopping = new AbortController()
   const { signal } = stopping
   const lines: string[] = []
   const log = createLog({ level: 'debug', format: 'json', destination: { write: (line) => void lines.push(line) } })
   const metrics = createMetrics({ process: false })
   const runtime = createRuntime(
-    { host: createToolHost({ isolation: 'none', output: 'ignore' }, signal), metrics, log, loopback: true },
+    { host: createToolHost({ isolation, output: 'ignore' }, signal), metrics, log, loopback: true },
     signal,
   )
   const { registry, runs, surroundings } = runtime

@@ -104,6 +104,26 @@ export type ToolSecret = z.output<typeof toolSecret>
 /** Most memory of a process that runs tool files, unless the AgentRuntime says otherwise. */
 export const DEFAULT_TOOL_MEMORY_MIB = 256
 
+/** What pods that the operator runs go by, where the AgentRuntime says nothing of it. */
+export const DEFAULT_PROBATION = { seconds: 30, minCalls: 5, maxErrorPercent: 50 } as const
+
+const probation = z.strictObject({
+  seconds: z.int().min(0).max(3600).default(DEFAULT_PROBATION.seconds).describe('How long it lasts; 0: there is none'),
+  minCalls: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(DEFAULT_PROBATION.minCalls)
+    .describe('Calls of the bundle, or of one of its files, before anything is concluded'),
+  maxErrorPercent: z
+    .int()
+    .min(0)
+    .max(99)
+    .default(DEFAULT_PROBATION.maxErrorPercent)
+    .describe('Most of these calls that may fail beyond what failed with the version before'),
+})
+export type ProbationSpec = z.output<typeof probation>
+
 const IN_ORDER = 'File bundles in the order in which a tool name is looked up'
 
 /** What a runtime pod needs to know: the part of an AgentRuntime that compiles to the item `settings`. */
@@ -140,6 +160,11 @@ export const settingsSpec = z.strictObject({
         .max(65_536)
         .default(DEFAULT_TOOL_MEMORY_MIB)
         .describe('Most memory of one such process'),
+      probation: probation
+        .optional()
+        .describe(
+          'When a new version of a bundle whose tools or extensions start to fail goes back to the last good one by itself. Default in pods that the operator runs: 30 s, 5 calls, 50 percent; elsewhere there is none',
+        ),
     })
     .default({ timeoutSeconds: 30, packages: [], secrets: [], memoryMiB: DEFAULT_TOOL_MEMORY_MIB })
     .describe('How tool files run'),

@@ -82,10 +82,11 @@ export const addDoctor: CommandGroup = (program, io, finish) => {
 
 const GET_HELP = `
 KIND is one of agents, teams, workflows, agentruntimes (runtimes), as kubectl has them; without one, all four. Besides:
-  pods      pods of the AgentRuntimes, whether they have been given everything, and in what they are behind
-  bundles   bundles of files: ConfigMap, hash, state, how many tools and prompts
-  models    models of the AgentRuntimes, where their keys are, who uses them
-  tools     tools by the files of the bundles, and the agents that name them
+  pods        pods of the AgentRuntimes, whether they have been given everything, and in what they are behind
+  bundles     bundles of files: ConfigMap, hash, state, how many tools and prompts
+  models      models of the AgentRuntimes, where their keys are, who uses them
+  tools       tools by the files of the bundles, and the agents that name them
+  extensions  extensions by the files of the bundles, in the order in which they run
 
 Examples:
   midflight get

@@ -1,3 +1,4 @@
+import { DEFAULT_PROBATION } from '../../api/index.ts'
 import { type Linked, linkedTo, systemClock } from '../../clock.ts'
 import type { Session } from '../../dev/index.ts'
 // Not by way of the index: a runtime that an operator drives needs nothing that reads manifests, and starts faster.
@@ -55,7 +56,8 @@ export async function loadManaged(
   const isPod = sources.bootSet !== undefined
   const host = toolHost(isolation ?? (isPod ? 'process' : 'none'), metrics, signal)
   const told = { hotReload, bundleOwner: 'operator', ...(log && { log }), ...(reloadLog && { reloadLog }) } as const
-  const runtime = createRuntime({ host, metrics, ...told, mounts, mountsTaken, podUid }, signal)
+  const probation = isPod ? DEFAULT_PROBATION : undefined
+  const runtime = createRuntime({ host, metrics, ...told, mounts, mountsTaken, podUid, probation }, signal)
   return { runtime, session: await startManaged(runtime.registry, sources, signal), metrics }
 }
 
@@ -135,6 +137,7 @@ export async function serveBoth(
     log,
     surroundings: runtime.surroundings,
     reloads: { hotReload: runtime.hotReload, bundles: registry, signal: io.signal },
+    onCalled: (version, file, problem) => void registry.called(version, file, problem),
     onToolCall: ({ bundle, name }, result) => metrics.toolCalled(`${bundle}/${name}`, result),
   })
   const asked = io.signal

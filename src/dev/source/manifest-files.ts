@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type FileStamp, type Sighting, sightChanges } from '../../runtime/files/index.ts'
+import { endsAsBefore, type FileStamp, type Sighting, sightChanges } from '../../runtime/files/index.ts'
 import { type Listing, listManifests, stampOf } from './list-manifests.ts'
 import { type ManifestFile, missingFrom, nextVersion } from './manifest-set.ts'
 import { fileProblem, MAX_MANIFEST_BYTES, parseManifests } from './manifests.ts'
@@ -52,7 +52,7 @@ export function createManifestFiles(roots: readonly string[]): ManifestFiles {
     scan(now) {
       const { stamps, unread } = listRoots(roots, known, directories)
       const listed = new Map([...stamps].map(([path, stamp]) => [path, { location: path, stamp }]))
-      const changes = sightChanges(listed, known, sightings, now)
+      const changes = sightChanges({ listed, known, sightings, now, isWhole: endsAsBefore })
       sightings = changes.sightings
       if (sightings.size > 0) restlessSince ??= now
       const isRestless = restlessSince !== undefined && now - restlessSince >= RESTLESS_MS

@@ -20,6 +20,13 @@ export type Occurrence = {
   readonly action: string
   /** Cut to 1 KiB. */
   readonly note: string
+  /**
+   * What makes occurrences of one reason the same, whatever their notes: the first one's stands. Occurrences with one
+   * have a budget of their own, so that they do not use up that of the others. Default: the note.
+   */
+  readonly correlation?: string
+  /** How many times it happened. Default 1. */
+  readonly count?: number
 }
 
 /** Who tells. */
@@ -37,9 +44,15 @@ const MAX_WORD = 128
 const MAX_NAME = 200
 
 /** Occurrences of one key are one Event. */
-export function occurrenceKey({ regarding, related, type, reason, action, note }: Occurrence): string {
-  return JSON.stringify([objectIdentity(regarding), related && objectIdentity(related), type, reason, action, note])
+export function occurrenceKey({ regarding, related, note, correlation, ...kind }: Occurrence): string {
+  const { type, reason, action } = kind
+  const same = correlation === undefined ? [note] : [correlation, 'correlated']
+  return JSON.stringify([objectIdentity(regarding), related && objectIdentity(related), type, reason, action, ...same])
 }
+
+/** Of one key there are so many at once, and no more. */
+export const budgetKey = ({ regarding, correlation }: Occurrence): string =>
+  `${objectIdentity(regarding)}${correlation === undefined ? '' : ' correlated'}`
 
 export function objectIdentity({ kind, metadata: { namespace, name, uid } }: KubeObject): string {
   return uid ?? `${kind}/${namespace ?? ''}/${name}`

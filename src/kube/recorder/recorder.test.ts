@@ -181,6 +181,25 @@ describe('a recorder', () => {
     expect(server.events.size).toBe(27)
   })
 
+  test('takes what correlates for one series, whatever its notes, and counts how many each tells', async () => {
+    const { server, recorder, pass } = makeRecorder()
+    recorder.record(occurrence({ note: 'used 260 MiB', correlation: 'pod-1 memory', count: 2 }))
+    recorder.record(occurrence({ note: 'used 270 MiB', correlation: 'pod-1 memory', count: 3 }))
+    recorder.record(occurrence({ note: 'used 270 MiB', correlation: 'pod-2 memory' }))
+    await pass(0)
+    await pass(5 * MINUTE)
+    expect(server.counts()).toEqual([5, 1])
+    expect([...server.events.values()].map(({ note }) => note)).toEqual(['used 260 MiB', 'used 270 MiB'])
+  })
+
+  test('lets what correlates use up no more than a budget of its own', async () => {
+    const { server, recorder, pass } = makeRecorder()
+    for (let index = 0; index < 40; index++) recorder.record(occurrence({ correlation: `${index}` }))
+    recorder.record(occurrence())
+    await pass(0)
+    expect(server.events.size).toBe(26)
+  })
+
   test('cuts a note to 1 KiB, never through a character', async () => {
     const { server, recorder, pass } = makeRecorder()
     recorder.record(occurrence({ note: '😀'.repeat(1_000) }))

@@ -4,7 +4,7 @@ import type { Log } from '../../log.ts'
 import { Heap } from '../queue/heap.ts'
 import { ApiError, isApiError, type KubeObject, type ObjectName, type ResourceType } from '../types.ts'
 import { type Budget, createBudget } from './budget.ts'
-import { EVENTS, eventOf, type Occurrence, objectIdentity, occurrenceKey, type Reporter, seriesOf } from './event.ts'
+import { budgetKey, EVENTS, eventOf, type Occurrence, occurrenceKey, type Reporter, seriesOf } from './event.ts'
 
 /** Where Events are written. */
 export interface EventClient {
@@ -31,7 +31,7 @@ export interface EventRecorder {
   /**
    * Never throws, never waits. The first of equal occurrences is written in the background; further ones are counted and
    * written together, at most every 5 min, until none came for 6 min. Of one object at most 25 different ones at once,
-   * then one every 5 min; the rest is dropped. So is what cannot be written.
+   * then one every 5 min, and as many again of those with a correlation; the rest is dropped. So is what cannot be written.
    */
   record(occurrence: Occurrence): void
   /** Resolves when the signal has aborted and nothing is being written. What was not written then is lost. */
@@ -97,12 +97,12 @@ class BackgroundRecorder {
     const now = clock.monotonic()
     const held = this.#series.get(key)
     if (held !== undefined && now - held.lastAt < FINISH_MS) {
-      this.#repeat(held, now)
+      this.#repeat(held, now, occurrence.count ?? 1)
       return
     }
     // What it has not told yet it tells when it is due.
     this.#series.delete(key)
-    if (!this.#budget(objectIdentity(occurrence.regarding), now)) {
+    if (!this.#budget(budgetKey(occurrence), now)) {
       log.debug('an event is over its object’s budget', { reason: occurrence.reason })
       return
     }
@@ -126,15 +126,16 @@ class BackgroundRecorder {
     const lastObservedAt = clock.now()
     const event = eventOf(occurrence, reporter, this.#createId(), lastObservedAt)
     const times = { lastAt: now, lastObservedAt, due: now, writtenAt: now }
-    const series: Series = { key, event, count: 1, written: 0, tries: 0, state: 'idle', slot: -1, ...times }
+    const { count = 1 } = occurrence
+    const series: Series = { key, event, count, written: 0, tries: 0, state: 'idle', slot: -1, ...times }
     this.#series.set(key, series)
     const [oldest] = this.#series.values()
     if (this.#series.size > MAX_SERIES && oldest !== undefined) this.#drop(oldest)
     this.#schedule(series, now)
   }
 
-  #repeat(series: Series, now: number): void {
-    series.count += 1
+  #repeat(series: Series, now: number, times: number): void {
+    series.count += times
     series.lastAt = now
     series.lastObservedAt = this.#options.clock.now()
     this.#series.delete(series.key)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { type ApplyRequest, type ApplyResponse, definition, ProblemError } from '../../api/index.ts'
+import { type ApplyRequest, type ApplyResponse, definition, type Incident, ProblemError } from '../../api/index.ts'
 import { createLog } from '../../log.ts'
 import { Registry } from '../../runtime/registry/index.ts'
 import { FakeLoader, loadModel } from '../../runtime/registry/registry.fixture.ts'
@@ -71,10 +71,27 @@ const withGap = (registry: Registry): Partial<Management> => ({
   },
 })
 
+/** An incident before every call that takes items away. */
+const telling =
+  (about: object) =>
+  (registry: Registry): Partial<Management> => ({
+    apply: (request) => {
+      const incident = { at: '2026-01-01T00:00:00.000Z', count: 1, ...about } as Incident
+      if (request.mode === 'activate' && request.remove.items.length > 0) registry.tell(incident)
+      return registry.apply(request)
+    },
+  })
+
 describe('the conformance suite', () => {
   test('passes on an honest runtime', async () => {
     expect(failures(await resultsOf(() => ({})))).toEqual([KNOWN])
   })
+
+  test('passes on a runtime in which code of bundles goes wrong', async () => {
+    expect(failures(await resultsOf(telling({ reason: 'ExtensionFailed', message: 'no', bundle: 'files' })))).toEqual([
+      KNOWN,
+    ])
+  }, 30_000)
 
   test.each<[string, (registry: Registry) => Partial<Management>, RegExp]>([
     [
@@ -101,6 +118,11 @@ describe('the conformance suite', () => {
     ['writes in a check', writingCheck, /^check: changes nothing/],
     ['refuses all for one bad item', allOrNothing, /^items: one that cannot be read is rejected alone/],
     ['leaves an event out', withGap, /^events: ids are bootId\/number and count without gaps/],
+    [
+      'tells an incident without a message',
+      telling({ reason: 'ExtensionFailed', bundle: 'files' }),
+      /^events: ids are bootId\/number and count without gaps/,
+    ],
     ['ignores pins', rewritten(({ pins: _, ...request }) => request), /^pins: hold a bundle/],
     [
       'tells a state that events do not lead to',

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { hashText, type RuntimeEvent } from '../../api/index.ts'
+import { type HeardEvent, hashText, type RuntimeEvent } from '../../api/index.ts'
 import { FakeRuntime, refusing, serving } from './fake-runtime.fixture.ts'
 import { createStateInterner } from './interner.ts'
 import { Mirror, NOTHING } from './mirror.ts'
@@ -51,6 +51,15 @@ describe('an event', () => {
     expect(mirror.fold(event)).toEqual({ type: 'folded', difference: NOTHING })
     expect(mirror.seq).toBe(3)
   })
+})
+
+test.each<HeardEvent>([
+  { id: 'boot-1/3', type: 'unknown' },
+  { id: 'boot-1/3', type: 'incident', at: '', reason: 'ExtensionFailed', message: 'no', bundle: 'b', count: 1 },
+])('an event of type $type counts, changes nothing, and the next one follows it', (event) => {
+  const mirror = mirrorOf(withTwoItems())
+  expect(mirror.fold(event)).toEqual({ type: 'folded', difference: NOTHING })
+  expect(mirror.fold(told('boot-1/4'))).toMatchObject({ type: 'folded', difference: { items: new Set(['agents/a']) } })
 })
 
 describe('the answer of a call that ends a whole sync', () => {

@@ -4,9 +4,9 @@ import type {
   ApplyResponse,
   BundleState,
   Credentials,
+  HeardEvent,
   ItemId,
   ItemState,
-  RuntimeEvent,
   RuntimeState,
 } from '../../api/index.ts'
 import type { PodState } from '../ports.ts'
@@ -90,7 +90,7 @@ export class Mirror implements PodState {
   }
 
   /** Takes one event in. One that it holds already changes nothing. */
-  fold(event: RuntimeEvent): Folded {
+  fold(event: HeardEvent): Folded {
     const id = parseEventId(event.id)
     if (event.type === 'reset' || id === undefined || id.bootId !== this.bootId || id.seq > this.#seq + 1) {
       return { type: 'lost' }
@@ -152,7 +152,7 @@ export class Mirror implements PodState {
     this.#items.clear()
   }
 
-  #told(event: Exclude<RuntimeEvent, { type: 'reset' }>): Difference {
+  #told(event: Exclude<HeardEvent, { type: 'reset' }>): Difference {
     switch (event.type) {
       case 'activated':
       case 'rejected':
@@ -164,6 +164,8 @@ export class Mirror implements PodState {
         return { ...NOTHING, bundles: differs }
       }
       case 'stats':
+      case 'incident':
+      case 'unknown':
         return NOTHING
     }
   }

@@ -1,6 +1,7 @@
 import {
   type ApplyRequest,
   type ApplyResponse,
+  type Incident,
   type Problem,
   ProblemError,
   problemOf,
@@ -21,6 +22,8 @@ export type PodConnectionOptions = {
   readonly random?: () => number
   /** Called synchronously with every change. Must not throw. */
   readonly onChange: (change: PodChange) => void
+  /** Told of what went wrong in code there, each time once; not of what went wrong while it was not followed. Must not throw. */
+  readonly onIncident?: (incident: Incident) => void
   /** The events did not tell what a state read then told. The state was taken over. */
   readonly onDivergence?: (difference: Difference) => void
   /** One for all pods of an operator. */
@@ -203,6 +206,7 @@ class Connection implements PodConnection {
         const folded = mirror.fold(event)
         if (folded.type === 'lost') return
         if (event.type !== 'stats') this.#etag = undefined
+        if (event.type === 'incident') this.#options.onIncident?.(event)
         this.#tellDifference(folded.difference)
         this.#tellWaiters()
       }

@@ -86,6 +86,10 @@ export const findUncallable = ({ reason, message }: Problem, available: boolean)
 export const findUnkept = ({ reason, message }: Problem, available: boolean): Finding =>
   notReady({ reason, message }, available, 'stalled')
 
+/** Everything serves, and lacks something that is declared: when it comes, it is there at once. */
+export const findWanting = ({ reason, message }: Problem, available: boolean): Finding =>
+  notReady({ reason, message }, available, 'reconciling')
+
 /** Nothing is to serve, and nothing does. */
 function findScaledToZero(runtime: string): Finding {
   const ready = { status: 'True', reason: 'ScaledToZero', message: `${runtime} is scaled to zero` } as const

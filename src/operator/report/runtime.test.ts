@@ -108,6 +108,12 @@ describe('conditions', () => {
       'Accepted !Ready=SecretNotFound Available Reconciling',
     ],
     [
+      'a Secret of its tools is missing, which waits for it while everything serves',
+      view(THREE, { toolSecrets: NO_TOKEN }),
+      {},
+      'Accepted !Ready=SecretNotFound Available Reconciling',
+    ],
+    [
       'no pod is Ready',
       view([pod('a', { isReady: false })]),
       {},

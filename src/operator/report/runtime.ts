@@ -20,6 +20,7 @@ import {
   findSilent,
   findUncallable,
   findUnkept,
+  findWanting,
   troublesIn,
 } from './rows.ts'
 import { newsOfConditions, newsOfFailures, type Report, settle, type Times } from './settle.ts'
@@ -79,6 +80,7 @@ function find({ item, runtime: view }: RuntimeInput, counts: Tally): Finding {
   const stuck = describeStuck(view)
   if (stuck) return findUncallable(stuck, available)
   if (view.boot) return findUnkept(view.boot, available)
+  if (view.toolSecrets) return findWanting(view.toolSecrets, available)
   const notes = [
     ...[managed && (troublesIn(managed.pods)[0] ?? findSilent(view))].flatMap((each) => each?.message ?? []),
     ...(claimedPods.length > 0 ? [`an older AgentRuntime has ${listNames(claimedPods)}`] : []),
@@ -111,7 +113,7 @@ function bundleStatus(
     name,
     configMap,
     ...(hash === undefined ? {} : { hash }),
-    ...(lastGood === undefined ? {} : { lastGood }),
+    ...(lastGood === undefined || (isRefused && lastGood === hash) ? {} : { lastGood }),
     ...(isRefused && hash !== undefined && { rejected: hash }),
     ...(error && { error: { reason: error.reason, message: clip(error.message), ...placeOf(error) } }),
   }

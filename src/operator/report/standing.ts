@@ -65,8 +65,9 @@ const leaving = (unit: string, bundle: BundleState | undefined): Standing =>
 
 function candidateOf(bundle: BundleState | undefined): Candidate {
   if (bundle?.candidate === undefined) return undefined
-  const { hash: revision, ...rest } = bundle.candidate
-  return { ...rest, revision }
+  const { hash: revision, outcome, ...rest } = bundle.candidate
+  // What a pod has gone back from it refuses from now on.
+  return { ...rest, revision, outcome: outcome === 'reverted' ? 'rejected' : outcome }
 }
 
 function unitStanding(

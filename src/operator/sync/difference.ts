@@ -58,8 +58,10 @@ function holdsItem(state: PodState, id: ItemId, revision: string, { owner }: Des
 }
 
 function holdsBundle(state: PodState, name: string, hash: string): boolean {
-  const bundle = state.bundles.get(name)
-  return bundle !== undefined && (bundle.candidate ? bundle.candidate.hash : bundle.active) === hash
+  const { active, candidate } = state.bundles.get(name) ?? {}
+  // What was gone back from is refused, and what was gone back to is what serves.
+  if (candidate?.outcome === 'reverted' && active === hash) return true
+  return (candidate ? candidate.hash : active) === hash
 }
 
 /** Items of this owner that nobody declares any more; a removal that the target waits to make is not asked for again. */

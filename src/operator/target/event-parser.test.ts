@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { type RuntimeEvent, runtimeEvent } from '../../api/index.ts'
+import { type HeardEvent, heardEvent } from '../../api/index.ts'
 import { createEventParser } from './event-parser.ts'
 
 const hash = (digit: number): string => `${digit}`.repeat(32)
@@ -25,7 +25,8 @@ const broken = fc.constantFrom(
   '{"type":"activated","item":"agents/a","id":"boot/1"',
   '{"type":"activated","item":"agents/a","state":{},"id":"boot/1"}',
   '{"type":"activated","item":{"x":1,"id":"boot/1"}}',
-  '{"type":"unknown","id":"boot/1"}',
+  '{"type":"of tomorrow","more":1,"id":"boot/1"}',
+  '{"type":"of tomorrow","more":1}',
 )
 
 test('events of many pods are what they would be if each were parsed by itself', () => {
@@ -42,6 +43,13 @@ test('events of many pods are what they would be if each were parsed by itself',
   )
 })
 
+test('an event of a type that is not known counts and tells nothing; one of a known type that is wrong is none', () => {
+  const parse = createEventParser()
+  expect(parse('{"type":"of tomorrow","what":1,"id":"boot/7"}')).toEqual({ type: 'unknown', id: 'boot/7' })
+  expect(parse('{"type":"stats","stats":1,"id":"boot/7"}')).toBeUndefined()
+  expect(parse('{"type":"of tomorrow"}')).toBeUndefined()
+})
+
 test('what pods tell alike is one object', () => {
   const parse = createEventParser()
   const told = (boot: string) =>
@@ -54,9 +62,9 @@ test('what pods tell alike is one object', () => {
   expect(one?.type === 'activated' && other?.type === 'activated' && one.state === other.state).toBe(true)
 })
 
-function alone(data: string): RuntimeEvent | undefined {
+function alone(data: string): HeardEvent | undefined {
   try {
-    return runtimeEvent.safeParse(JSON.parse(data)).data
+    return heardEvent(JSON.parse(data))
   } catch {
     return undefined
   }

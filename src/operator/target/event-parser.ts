@@ -1,8 +1,8 @@
-import { eventId, type RuntimeEvent, runtimeEvent } from '../../api/index.ts'
+import { eventId, type HeardEvent, heardEvent, type RuntimeEvent } from '../../api/index.ts'
 import { jsonOf } from './json.ts'
 
 /** An event from its JSON; undefined for what is none. */
-export type ParseEvent = (data: string) => RuntimeEvent | undefined
+export type ParseEvent = (data: string) => HeardEvent | undefined
 
 /** Events that are remembered: what one call to many pods makes of a few large chunks. */
 const MAX_KNOWN = 2_000
@@ -17,11 +17,11 @@ export function createEventParser(): ParseEvent {
 
   return (data) => {
     const id = /,"id":"([^"\\]*)"\}$/.exec(data)
-    if (id?.[1] === undefined) return parsed(data)
+    if (id?.[1] === undefined) return heardEvent(jsonOf(data))
     const rest = data.slice(0, id.index)
     const before = known.get(rest)
     if (before !== undefined && eventId.safeParse(id[1]).success) return { ...before, id: id[1] }
-    const event = parsed(data)
+    const event = heardEvent(jsonOf(data))
     // What else there is is not the same twice.
     if (event?.type !== 'activated' && event?.type !== 'rejected') return event
     const [oldest] = known.size < MAX_KNOWN ? [] : known.keys()
@@ -29,9 +29,4 @@ export function createEventParser(): ParseEvent {
     known.set(rest, event)
     return event
   }
-}
-
-function parsed(data: string): RuntimeEvent | undefined {
-  const { success, data: event } = runtimeEvent.safeParse(jsonOf(data))
-  return success ? event : undefined
 }

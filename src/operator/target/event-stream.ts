@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import type { Dispatcher } from 'undici'
-import type { RuntimeEvent } from '../../api/index.ts'
+import type { HeardEvent } from '../../api/index.ts'
 import { abandonOnAbort, linkedTo } from '../../clock.ts'
 import type { Line } from './exchange.ts'
 import { connectionFailure, refusalOf, unreachable } from './refusal.ts'
@@ -23,11 +23,7 @@ const MAX_EVENT = 4 * 1024 * 1024
  * The events of one pod, until the signal aborts or the pod ends them.
  * @throws ProblemError RuntimeUnreachable, also when the stream breaks off or falls silent; Unauthorized
  */
-export async function* readEvents(
-  line: Line,
-  request: StreamRequest,
-  signal: AbortSignal,
-): AsyncGenerator<RuntimeEvent> {
+export async function* readEvents(line: Line, request: StreamRequest, signal: AbortSignal): AsyncGenerator<HeardEvent> {
   const { address, clock } = line
   const linked = linkedTo(signal)
   const limit = (ms: number, what: string) => clock.timer(ms, () => linked.abort(unreachable(address, what)))
@@ -67,8 +63,8 @@ async function openStream(
 }
 
 /** Takes text as it comes and gives the events that it completes. @throws ProblemError RuntimeUnreachable */
-function eventReader({ address, parseEvent }: Line): (text: string) => RuntimeEvent[] {
-  let events: RuntimeEvent[] = []
+function eventReader({ address, parseEvent }: Line): (text: string) => HeardEvent[] {
+  let events: HeardEvent[] = []
   const parser = createParser({
     maxBufferSize: MAX_EVENT,
     onEvent: ({ data }) => {

@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http'
 import { createServer } from 'node:net'
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { type Problem, ProblemError, type RuntimeEvent } from '../../api/index.ts'
+import { type HeardEvent, type Problem, ProblemError } from '../../api/index.ts'
 import { createVirtualClock } from '../../clock.fixture.ts'
 import { type Clock, systemClock } from '../../clock.ts'
 import { emptyCall, FakeRuntime, refusing, serving } from '../pods/fake-runtime.fixture.ts'
@@ -46,8 +46,8 @@ async function problemIn(promise: Promise<unknown>): Promise<Problem> {
   return error.problem
 }
 
-async function firstEvents(target: HttpTarget, count: number, lastEventId?: string): Promise<RuntimeEvent[]> {
-  const events: RuntimeEvent[] = []
+async function firstEvents(target: HttpTarget, count: number, lastEventId?: string): Promise<HeardEvent[]> {
+  const events: HeardEvent[] = []
   for await (const event of target.events(never, lastEventId)) {
     events.push(event)
     if (events.length === count) break
@@ -55,7 +55,7 @@ async function firstEvents(target: HttpTarget, count: number, lastEventId?: stri
   return events
 }
 
-const allEvents = (target: HttpTarget): Promise<RuntimeEvent[]> => Array.fromAsync(target.events(never))
+const allEvents = (target: HttpTarget): Promise<HeardEvent[]> => Array.fromAsync(target.events(never))
 
 describe('with several tokens', () => {
   /** A runtime that accepts one token, which a test changes, and who called it with what. */
@@ -275,7 +275,7 @@ describe('with something else than a runtime', () => {
   test.each<[string, string, RegExp]>([
     ['an event that is too long', `data: ${'x'.repeat(4 * 1024 * 1024 + 1)}`, /more than 4194304 characters/],
     ['an event that is no JSON', 'data: {canary\n\n', /none of the management protocol/],
-    ['an event of an unknown type', 'data: {"id":"b/1","type":"canary"}\n\n', /none of the management protocol/],
+    ['an event of no type', 'data: {"id":"b/1","what":"canary"}\n\n', /none of the management protocol/],
   ])('ends the stream on %s', async (_, sent, expected) => {
     const target = await answeredBy((_req, res) => {
       res.writeHead(200, { 'content-type': 'text/event-stream' }).write(sent)

@@ -145,6 +145,30 @@ describe('a secret', () => {
   })
 })
 
+describe('a secret of tools', () => {
+  const ORDERS = { tools: { secrets: [{ name: 'orders', secretKeyRef: { name: 'orders-api', key: 'token' } }] } }
+  const wanting = {
+    reason: 'SecretNotFound',
+    path: 'spec.tools.secrets[0]',
+    message: expect.stringMatching(/Secret "orders-api" with key "token" .* secrets\.orders is undefined/),
+  }
+
+  test('that is missing, or lacks the key, is named', () => {
+    const { dependents, now } = make(ORDERS)
+    dependents.put('Secret', 'orders-api', 'missing')
+    expect(now().toolSecrets).toEqual(wanting)
+    dependents.put('Secret', 'orders-api', { other: 'x' })
+    expect(now().toolSecrets).toEqual(wanting)
+  })
+
+  test('that is there, or of which nothing is known yet, is not', () => {
+    const { dependents, now } = make(ORDERS)
+    expect(now().toolSecrets).toBeUndefined()
+    dependents.put('Secret', 'orders-api', { token: 'x' })
+    expect(now().toolSecrets).toBeUndefined()
+  })
+})
+
 describe('what is declared', () => {
   test('is compiled again only when it has changed', () => {
     const { put, now } = make()

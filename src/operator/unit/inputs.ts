@@ -42,6 +42,8 @@ export type Inputs = {
   readonly bundleViews: ReadonlyMap<string, BundleView>
   readonly secrets: Desired['secrets']
   readonly unknownSecrets: ReadonlySet<string>
+  /** Why tools lack the value of a Secret that the settings name for them: the first of them. */
+  readonly toolSecrets: Problem | undefined
 }
 
 /**
@@ -104,6 +106,7 @@ export function createGatherer(name: ObjectName, { catalogue, dependents }: Inpu
       ),
       secrets: new Map(secrets.flatMap(([ref, view]) => secretEntry(ref, view))),
       unknownSecrets: new Set(secrets.flatMap(([ref, { type }]) => (type === 'loading' ? [secretId(ref)] : []))),
+      toolSecrets: missingToolSecret(compiled, (secret) => dependents.secret(namespace, secret)),
     }
   }
 }
@@ -157,6 +160,20 @@ function secretEntry(ref: SecretKeyRef, view: SecretView): [string, { version: s
   const value = secretValue(view, ref.key)
   if (view.type !== 'found' || value === undefined) return []
   return [[secretId(ref), { version: `${view.uid}/${view.resourceVersion}`, value }]]
+}
+
+/** Tools run without it: it is `undefined` to them. */
+function missingToolSecret({ items }: Compiled, viewOf: (name: string) => SecretView): Problem | undefined {
+  const settings = items.get(SETTINGS_ID)?.definition
+  const declared = settings?.kind === 'Settings' ? settings.spec.tools.secrets : []
+  for (const [index, { name, secretKeyRef: ref }] of declared.entries()) {
+    const view = viewOf(ref.name)
+    if (view.type === 'loading' || secretValue(view, ref.key) !== undefined) continue
+    const path = `spec.tools.secrets[${index}]`
+    const message = `${path}: Secret "${ref.name}" with key "${ref.key}" was not found: create it, or take the entry out; until then secrets.${name} is undefined to tools`
+    return { reason: 'SecretNotFound', message, path }
+  }
+  return undefined
 }
 
 const UNKNOWN: BundleInput = { type: 'unknown' }

@@ -49,7 +49,7 @@ function make() {
         const target: RuntimeTarget = { state: never, apply: never, events: never as never }
         return { ...target, close: () => void log.push(`closed ${host}`) }
       },
-      connect: ({ name }, _target, _onChange, signal) => {
+      connect: ({ name }, _target, _told, signal) => {
         log.push(`connected ${name}`)
         signal.addEventListener('abort', () => log.push(`ended ${name}`))
         const connection = { link: { type: 'connecting' } as PodLink, phase: 'reading' as const, state: undefined }
@@ -61,6 +61,7 @@ function make() {
         }) as PodConnection
       },
       onChange: () => undefined,
+      onIncident: () => undefined,
     },
     new AbortController().signal,
   )

@@ -1,7 +1,7 @@
-import type { AdoptSpec, Problem } from '../../api/index.ts'
+import type { AdoptSpec, Incident, Problem } from '../../api/index.ts'
 import type { Clock } from '../../clock.ts'
 import type { KubeObject, ObjectName } from '../../kube/types.ts'
-import type { PodChange, PodConnection } from '../pods/index.ts'
+import type { PodChange, PodConnection, PodConnectionOptions } from '../pods/index.ts'
 import type { PodLink, PodView, RuntimeTarget } from '../ports.ts'
 import type { Difference } from '../sync/difference.ts'
 import { includesTrust, type RunBy, type TlsTrust } from '../target/index.ts'
@@ -47,16 +47,20 @@ export type Reach = Pick<PodAddress, 'host' | 'port' | 'runBy'> & {
   readonly tls: (() => TlsTrust) | undefined
 }
 
+/** Who is told of a pod. */
+export type PodListener = Required<Pick<PodConnectionOptions, 'onChange' | 'onIncident'>>
+
 export type PodsDeps = {
   readonly connect: (
     pod: { readonly name: string; readonly uid: string },
     target: RuntimeTarget & { close(): void },
-    onChange: (change: PodChange) => void,
+    told: PodListener,
     signal: AbortSignal,
   ) => PodConnection
   readonly reach: (to: Reach) => RuntimeTarget & { close(): void }
   readonly clock: Clock
   readonly onChange: (entry: PodEntry, change: PodChange) => void
+  readonly onIncident: (entry: PodEntry, incident: Incident) => void
 }
 
 /** Longest wait for the first state of a pod: who takes longer counts as unreachable. */
@@ -176,7 +180,11 @@ export class Pods {
       tokens: () => (started?.address ?? address).tokens(started && acceptedBy(started.connection)),
       tls: tls && (() => started?.address.tls ?? tls),
     })
-    const connection = this.#deps.connect(pod, target, (change) => this.#deps.onChange(entry, change), signal)
+    const told: PodListener = {
+      onChange: (change) => this.#deps.onChange(entry, change),
+      onIncident: (incident) => this.#deps.onIncident(entry, incident),
+    }
+    const connection = this.#deps.connect(pod, target, told, signal)
     const entry: Kept = {
       ...pod,
       address,

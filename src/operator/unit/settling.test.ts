@@ -34,6 +34,7 @@ function inputs({ items = {}, held = [], unguarded = [], bundles = {}, secrets =
     bundleViews: new Map(Object.entries(bundles).map(([name, hash]) => [name, { configMap: name, hash }])),
     secrets: new Map(Object.entries(secrets).map(([id, version]) => [id, { version, value: 'x' }])),
     unknownSecrets: new Set(),
+    toolSecrets: undefined,
   }
 }
 

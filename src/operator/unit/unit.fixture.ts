@@ -310,7 +310,7 @@ export class TestUnit {
       pods: () => ({ owned: this.pods.map((pod) => pod.object), lost: this.lost }),
       isMoving: (id) => this.moving.has(id),
       reach: ({ host }) => this.#podAt(host).target,
-      connect: (pod, target, onChange, signal) => connectPod({ pod, target, clock, onChange, random: () => 0 }, signal),
+      connect: (pod, target, told, signal) => connectPod({ pod, target, clock, ...told, random: () => 0 }, signal),
       metrics: {
         propagated: (kind) => void this.propagated.push(kind),
         driftRepaired: () => {

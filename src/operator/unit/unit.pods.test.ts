@@ -224,6 +224,28 @@ describe('a pod', () => {
   })
 })
 
+test('what goes wrong in code of a pod is told of its AgentRuntime once, with the pod, and disturbs nothing', async () => {
+  const { unit, pods } = await serving()
+  const before = sentTo(pods)
+  const incident = { at: '2026-01-01T00:00:00Z', reason: 'ToolHostLost', bundle: 'files', cause: 'exit' } as const
+  at(pods, 1).registry.tell({ ...incident, message: 'the process ended', agent: 'a', count: 3 })
+  await unit.pass(60_000)
+  expect(unit.events).toEqual([
+    {
+      about: 'settings',
+      event: {
+        type: 'Warning',
+        reason: 'ToolHostLost',
+        action: 'Run',
+        note: `pod ${at(pods, 1).name}, bundle files, run of a: the process ended`,
+        correlation: JSON.stringify([at(pods, 1).name, 'files', null, null, 'exit']),
+        count: 3,
+      },
+    },
+  ])
+  expect(sentTo(pods)).toEqual(before)
+})
+
 describe('another process of the operator', () => {
   test('sends each pod nothing but one empty call that raises the fence, when nothing has changed', async () => {
     const { unit, pods } = await serving()

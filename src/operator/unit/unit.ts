@@ -12,9 +12,11 @@ import { accessOf } from './access.ts'
 import { Acknowledged } from './acknowledged.ts'
 import { Checks } from './checks.ts'
 import type { UnitDeps } from './deps.ts'
+import { incidentEvent } from './events.ts'
 import { createGatherer, declaredIn, desiredRevision, type Inputs, isSameList, runtimeSpecOf } from './inputs.ts'
 import { Placement } from './placed/placement.ts'
-import { type PodEntry, Pods, viewOf } from './pods.ts'
+import { type PodEntry, Pods, type PodsDeps, viewOf } from './pods.ts'
+import { Reverts } from './reverts.ts'
 import { Settling } from './settling.ts'
 import { Telling } from './telling.ts'
 
@@ -32,6 +34,7 @@ export class RuntimeUnit {
   readonly #gather: () => Inputs | undefined
   readonly #pods: Pods
   readonly #checks = new Checks()
+  readonly #reverts = new Reverts()
   readonly #settling: Settling
   readonly #telling: Telling
   /** Undefined until what is known from before has been read. */
@@ -55,7 +58,11 @@ export class RuntimeUnit {
     this.#deps = deps
     this.#gather = createGatherer(name, deps)
     this.#settling = new Settling(deps.clock, deps.metrics)
-    this.#pods = new Pods({ ...deps, onChange: (entry, change) => this.#podChanged(entry, change) }, signal)
+    const told: Pick<PodsDeps, 'onChange' | 'onIncident'> = {
+      onChange: (entry, change) => this.#podChanged(entry, change),
+      onIncident: (entry, incident) => deps.record(SETTINGS_ID, incidentEvent(entry.name, incident)),
+    }
+    this.#pods = new Pods({ ...deps, ...told }, signal)
     const { namespace } = name
     const parts = { namespace, deps, pods: this.#pods, checks: this.#checks, settling: this.#settling }
     this.#telling = new Telling(
@@ -108,8 +115,9 @@ export class RuntimeUnit {
       claimedPods: this.#lost,
       settings: this.#inputs?.compiled.items.get(SETTINGS_ID)?.revision,
       bundles: this.#inputs?.bundleViews ?? new Map(),
-      verdicts: this.#checks.verdicts,
+      verdicts: new Map([...this.#checks.verdicts, ...this.#reverts.verdicts]),
       problem: this.#access,
+      toolSecrets: this.#inputs?.toolSecrets,
       boot: this.#bootProblem,
     }
     return this.#view
@@ -199,12 +207,13 @@ export class RuntimeUnit {
   }
 
   #place(object: KubeObject, inputs: Inputs, placement: Placement): Desired {
+    this.#learn(inputs)
     placement.confirm(this.#hasPassed, this.#isServed)
     const isWhole = this.#settling.isWhole(inputs.unguarded)
     // Without pods nothing is placed, so nothing is waited for.
     if ((isWhole || !this.hasPods) && this.#settling.begin()) this.#deps.touch('all')
     const signature = { fence: this.#deps.fence, claim: claimOf(object), isWhole }
-    const desired = placement.next(signature, inputs, this.#checks.verdicts)
+    const desired = placement.next(signature, inputs, this.#checks.verdicts, this.#reverts.verdicts)
     if (desired === this.#desired) return desired
     this.#desired = desired
     for (const entry of this.#pods.entries) {
@@ -212,6 +221,14 @@ export class RuntimeUnit {
       entry.isInSync = false
     }
     return desired
+  }
+
+  /** What a pod has gone back from is given to none. */
+  #learn({ bundleViews }: Inputs): void {
+    const declared = [...bundleViews].map(([name, { hash }]) => [name, hash] as const)
+    if (!this.#reverts.observe(this.#pods.entries, declared)) return
+    this.#view = undefined
+    this.#deps.touch('all')
   }
 
   /** @returns whether something was refused */

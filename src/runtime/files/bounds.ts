@@ -167,7 +167,8 @@ function fileFault(path: string, size: number): string | undefined {
   return size > MAX_FILE_BYTES ? `a file may have at most ${MAX_FILE_BYTES} bytes` : undefined
 }
 
-function listNames(names: readonly string[]): string {
+/** Names for a sentence: the first few, and how many more there are. */
+export function listNames(names: readonly string[]): string {
   const shown = names.slice(0, NAMED).map((name) => JSON.stringify(name.slice(0, MAX_PATH)))
   return names.length > NAMED ? `${shown.join(', ')} and ${names.length - NAMED} more` : shown.join(', ')
 }

@@ -1,9 +1,9 @@
-import { mkdir, open, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { createAtomicWriter } from './atomic-writer.fixture.ts'
 import { directoryWith, type Sources } from './bundle.fixture.ts'
-import { type DirectoryEvent, sightChanges, type WatchOptions, watchDirectory } from './directory-source.ts'
+import { type DirectoryEvent, type WatchOptions, watchDirectory } from './directory-source.ts'
 
 const ends: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -134,19 +134,6 @@ describe('a plain directory', () => {
     await writeFile(join(path, 'a'), 'plain')
     await until(shows({ a: 'plain' }))
   })
-  test('never shows a half-written file that is written in chunks', async () => {
-    const { path, until, events } = await watched({ a: 'x' })
-    await until(shows({ a: 'x' }))
-    const whole = 'y'.repeat(10_000)
-    for (let round = 0; round < 10; round += 1) {
-      const file = await open(join(path, 'a'), 'w')
-      for (let at = 0; at < whole.length; at += 4096) await file.write(`${round}${whole}`.slice(at, at + 4096))
-      await file.close()
-      await until((event) => textsOf(event).a?.startsWith(`${round}y`) === true)
-    }
-    const lengths = events.map((event) => textsOf(event).a?.length)
-    expect(new Set(lengths)).toEqual(new Set([1, 10_001]))
-  })
 })
 
 describe('a directory under another name', () => {
@@ -272,38 +259,5 @@ describe('the source', () => {
     }
     await remove()
     expect(seen).toEqual(['0', '20'])
-  })
-})
-
-describe('how long a changed file has to rest', () => {
-  const stamp = (inode: number, size: number, moved = false, version = 0) => ({
-    key: `${inode}:${size}:${moved}:${version}`,
-    inode,
-    size,
-    moved,
-  })
-  const known = new Map([['a', { stamp: stamp(1, 100), content: new Uint8Array() }]])
-  const restOf = (
-    found: ReturnType<typeof stamp> | undefined,
-    earlier: ReturnType<typeof stamp> | undefined,
-    since = 0,
-  ) => {
-    const listed = new Map(found === undefined ? [] : [['a', { location: 'a', stamp: found }]])
-    const sightings = new Map(earlier === undefined ? [] : [['a', { stamp: earlier, since }]])
-    return sightChanges(listed, known, sightings, 2).restMs
-  }
-  test.each([
-    ['none when it did not change', stamp(1, 100), undefined, 0],
-    ['none when it was moved into place', stamp(2, 120), undefined, 0],
-    ['none when it was moved into place, whatever its size, if ctime tells', stamp(2, 4096, true), undefined, 0],
-    ['20 ms when it is new and empty', stamp(2, 0), undefined, 20],
-    ['3 ms when it was written in place', stamp(1, 120), undefined, 3],
-    ['the rest of 3 ms when that was seen 2 ms ago', stamp(1, 120), stamp(1, 120), 1],
-    ['3 ms anew when it grows', stamp(1, 140), stamp(1, 120), 3],
-    ['3 ms when a new file grows', stamp(2, 140), stamp(2, 0), 3],
-    ['20 ms when it holds whole pages', stamp(1, 8192), undefined, 20],
-    ['20 ms when it is missing', undefined, undefined, 20],
-  ])('is %s', (_sentence, found, earlier, expected) => {
-    expect(restOf(found, earlier)).toBe(expected)
   })
 })

@@ -1,6 +1,7 @@
 export { type ChannelState, decide, emptyChannels, mount, operatorCall, push } from './channels.ts'
-export { type DirectoryEvent, type Sighting, sightChanges, watchDirectory } from './directory-source.ts'
+export { type DirectoryEvent, watchDirectory } from './directory-source.ts'
 export { loadBundle } from './load.ts'
 export type { LoadedBundle, LoadedPrompt } from './loaded.ts'
+export { endsAsBefore, type Sighting, sightChanges } from './look.ts'
 export { type DirectoryFiles, type FileStamp, readDirectory, swappedAt } from './read.ts'
 export { createWake } from './watch.ts'

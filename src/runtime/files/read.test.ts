@@ -1,10 +1,10 @@
-import { symlink } from 'node:fs/promises'
+import { rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { createAtomicWriter } from './atomic-writer.fixture.ts'
 import { MAX_FILE_BYTES } from './bounds.ts'
 import { directoryWith, problemFrom, type Sources } from './bundle.fixture.ts'
-import { readDirectory } from './read.ts'
+import { listDirectory, readDirectory, readListed } from './read.ts'
 
 const removals: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -136,7 +136,7 @@ describe('a mounted ConfigMap', () => {
     const plain = await directory({ 'b.md': 'B', 'a.md': 'A' })
     expect(readDirectory(mounted).hash).toBe(readDirectory(plain).hash)
   })
-  test('never shows a mix of two versions while it is swapped', async () => {
+  test('never shows a mix of two versions, or a part of one that is being deleted, while it is swapped', async () => {
     const path = await directory({})
     const writer = createAtomicWriter(path)
     await writer.write({ a: '0', b: '0', c: '0' })
@@ -147,11 +147,22 @@ describe('a mounted ConfigMap', () => {
     })()
     let last = ''
     while ((await Promise.race([swaps, new Promise<'more'>((resolve) => setImmediate(resolve, 'more'))])) !== 'done') {
-      const seen = new Set([...readDirectory(path).files.values()].map((content) => Buffer.from(content).toString()))
-      expect(seen.size).toBe(1)
+      const { files } = readDirectory(path)
+      const seen = new Set([...files.values()].map((content) => Buffer.from(content).toString()))
+      expect([files.size, seen.size]).toEqual([3, 1])
       last = [...seen].join()
     }
     expect(Number(last)).toBeGreaterThan(0)
+  })
+  test('is not read when it was listed while its version was being deleted', async () => {
+    const path = await directory({})
+    const writer = createAtomicWriter(path)
+    await writer.write({ a: '1' })
+    await rm(join(path, '..data', 'a'))
+    const nothing = listDirectory(path, 'mount')
+    expect(readListed(nothing, new Map())?.size).toBe(0)
+    await writer.write({ a: '2' })
+    expect(readListed(nothing, new Map())).toBeUndefined()
   })
   test('is refused for any file that breaks a bound', async () => {
     const path = await directory({})

@@ -40,12 +40,18 @@ export type FileStamp = { readonly key: string; readonly inode: number; readonly
 /** A file as it was found, not yet read. */
 export type ListedFile = { readonly location: string; readonly stamp: FileStamp }
 
-/** A file as it was read. */
-export type ReadFile = { readonly stamp: FileStamp; readonly content: Uint8Array }
+/** A file as it was read. Unless that is certain, its content may have changed since without another stamp. */
+export type ReadFile = { readonly stamp: FileStamp; readonly content: Uint8Array; readonly isCertain: boolean }
 
 const SKIPPED = /^\.|^node_modules$|~$|\.(swp|swo|swx|tmp)$|\.tmp[.-]\w+$|^4913$|^#.*#$|___jb_(tmp|old)___$/
 const MANIFEST = /\.ya?ml$/
 const ATTEMPTS = 10
+
+/**
+ * Many kernels give a write the time of their last tick, 1 to 10 ms ago: a write that follows another within one leaves
+ * size and times as they were.
+ */
+const TICK_MS = 20
 
 type Fault = { readonly code?: string }
 const codeOf = (error: unknown): string | undefined =>
@@ -91,7 +97,14 @@ export function swappedAt(directory: string): number | undefined {
 }
 
 /** The files of a directory, with nothing read yet. */
-export type Listing = { readonly files: Map<string, ListedFile>; readonly warnings: readonly string[] }
+export type Listing = {
+  readonly kind: 'plain' | 'mount'
+  readonly directory: string
+  /** The folder that the files are in: of a mount, that of one version. */
+  readonly root: string
+  readonly files: Map<string, ListedFile>
+  readonly warnings: readonly string[]
+}
 
 /**
  * Lists a directory. Dotfiles, node_modules and editors' temporary files are left out; in a plain directory so are links
@@ -105,14 +118,16 @@ export function listDirectory(directory: string, kind: 'plain' | 'mount'): Listi
     case 'plain':
       return listPlain(directory)
     case 'mount':
-      return { files: listMount(directory), warnings: [] }
+      return listMount(directory)
   }
 }
 
-function listMount(directory: string): Map<string, ListedFile> {
-  const root = resolve(directory, readlinkSync(join(directory, '..data')))
-  return listed(filesIn(root))
+function listMount(directory: string): Listing {
+  const root = versionOf(directory)
+  return { kind: 'mount', directory, root, files: listed(filesIn(root)), warnings: [] }
 }
+
+const versionOf = (mount: string): string => resolve(mount, readlinkSync(join(mount, '..data')))
 
 function* filesIn(root: string): Generator<readonly [path: string, file: ListedFile]> {
   for (const [path, location] of walk(root, '')) {
@@ -125,7 +140,7 @@ function listPlain(directory: string): Listing {
   const found = findPlain(directory)
   const leftOut = leaveOut(new Map([...found].map(([path, { stamp }]) => [path, stamp.size])))
   const files = listed([...found].filter(([path]) => !leftOut.paths.has(path)))
-  return { files, warnings: leftOut.warnings }
+  return { kind: 'plain', directory, root: directory, files, warnings: leftOut.warnings }
 }
 
 /** Every file that may belong to a plain directory's bundle; of a spare tree no more than show that it is too large. */
@@ -209,24 +224,26 @@ const stampOf = ({ ino, size, mtimeMs, ctimeMs }: Stats): FileStamp => ({
 })
 
 /**
- * Reads the listed files; content whose stamp is known is not read again.
- * @returns undefined when a file was written or taken away while it was read
+ * Reads the listed files; content that is certain is not read again. Files of a mount are not written in place.
+ * @returns undefined when a file was written or taken away while it was read, or the mount was swapped: a version may
+ *   have been listed while it was being deleted
  */
 export function readListed(
-  listing: ReadonlyMap<string, ListedFile>,
+  { kind, directory, root, files: found }: Listing,
   known: ReadonlyMap<string, ReadFile>,
 ): Map<string, ReadFile> | undefined {
   const files = new Map<string, ReadFile>()
-  for (const [path, file] of listing) {
+  for (const [path, file] of found) {
     const before = known.get(path)
-    const content = before?.stamp.key === file.stamp.key ? before.content : readWhole(file)
-    if (content === undefined) return undefined
-    files.set(path, { stamp: file.stamp, content })
+    const isKnown = before?.isCertain === true && before.stamp.key === file.stamp.key
+    const read = isKnown ? before : readWhole(kind, file)
+    if (read === undefined) return undefined
+    files.set(path, read)
   }
-  return files
+  return kind === 'plain' || versionOf(directory) === root ? files : undefined
 }
 
-function readWhole({ location, stamp }: ListedFile): Uint8Array | undefined {
+function readWhole(kind: 'plain' | 'mount', { location, stamp }: ListedFile): ReadFile | undefined {
   let descriptor: number
   try {
     descriptor = openSync(location, 'r')
@@ -236,7 +253,10 @@ function readWhole({ location, stamp }: ListedFile): Uint8Array | undefined {
   }
   try {
     const content = readFileSync(descriptor)
-    return stampOf(fstatSync(descriptor)).key === stamp.key ? content : undefined
+    const stats = fstatSync(descriptor)
+    if (stampOf(stats).key !== stamp.key) return undefined
+    const isCertain = kind === 'mount' || Date.now() - stats.ctimeMs > TICK_MS
+    return { stamp, content, isCertain }
   } finally {
     closeSync(descriptor)
   }
@@ -256,7 +276,7 @@ export function readDirectory(directory: string): DirectoryFiles {
     try {
       const shape = shapeOf(directory)
       const listing = listDirectory(directory, shape.kind === 'mount' ? 'mount' : 'plain')
-      const files = readListed(listing.files, new Map())
+      const files = readListed(listing, new Map())
       if (files !== undefined) return filesOf(files, listing.warnings)
       if (attempt === ATTEMPTS)
         throw new ProblemError({

@@ -2,6 +2,7 @@ import type { ItemResult, Owner } from '../../api/index.ts'
 import { ProblemError } from '../../api/index.ts'
 import type { BundleArrivals } from './arrivals/bundle-arrivals.ts'
 import type { GoodVersions } from './arrivals/good-versions.ts'
+import type { Settlement } from './observer.ts'
 import { type CandidateRecord, describeCandidate } from './plan/candidates.ts'
 import type { BundleControl, Rollback } from './port.ts'
 
@@ -16,7 +17,7 @@ export type BundleControlPort = {
   serving(name: string): string | undefined
   candidate(name: string): CandidateRecord | undefined
   /** Decides again what should serve under a name, and loads it. */
-  again(name: string): Promise<ItemResult>
+  again(name: string, how: Pick<Settlement, 'source' | 'wentBack'>): Promise<ItemResult>
 }
 
 /** What people ask of bundles by hand. */
@@ -24,9 +25,10 @@ export function createBundleControl(port: BundleControlPort): BundleControl {
   const retryOne = async (name: string): Promise<ItemResult | undefined> => {
     const candidate = port.candidate(name)
     if (candidate === undefined) return undefined
+    port.bundles.pardon(name)
     // What could not be read has no hash: only its directory, or its pusher, can mend that.
     const isUnread = candidate.type === 'refused' && candidate.source === undefined
-    return isUnread ? { ...describeCandidate(candidate) } : port.again(name)
+    return isUnread ? { ...describeCandidate(candidate) } : port.again(name, { source: 'api' })
   }
   return {
     async retry(name) {
@@ -51,10 +53,10 @@ async function rollBack(port: BundleControlPort, name: string, hash: string | un
   const files = hash === undefined ? good.last(name) : good.find(name, hash)
   if (files === undefined) return { type: 'notHeld', held: good.held(name) }
   bundles.rollBack(files)
-  const result = await port.again(name)
+  const result = await port.again(name, { source: 'api', wentBack: { cause: 'manual' } })
   if (port.serving(name) === files.hash) return { type: 'done', from: serving, to: files.hash, result }
   bundles.rollForward(name)
-  await port.again(name)
+  await port.again(name, { source: 'api' })
   throw new ProblemError(
     result.error ?? { reason: 'Superseded', message: `the files of bundle ${name} changed meanwhile` },
   )

@@ -10,17 +10,24 @@ import { itemAt, type Snapshot } from './snapshot.ts'
 
 /** Something that came for an id, as far as it could be prepared on its own. */
 export type Arrival =
-  | { readonly type: 'put'; readonly unit: Served }
-  | { readonly type: 'remove'; readonly id: string }
   | {
-      readonly type: 'refused'
-      readonly id: string
-      readonly revision?: string | undefined
-      readonly owner?: Owner | undefined
-      readonly error: Problem
-      /** The files of a bundle that could be read and not loaded. */
-      readonly source?: BundleFiles | undefined
+      readonly type: 'put'
+      readonly unit: Served
+      /** What is wanted, and refused for as long as this serves in its place. */
+      readonly insteadOf?: RefusedArrival | undefined
     }
+  | { readonly type: 'remove'; readonly id: string }
+  | RefusedArrival
+
+type RefusedArrival = {
+  readonly type: 'refused'
+  readonly id: string
+  readonly revision?: string | undefined
+  readonly owner?: Owner | undefined
+  readonly error: Problem
+  /** The files of a bundle that could be read and not loaded. */
+  readonly source?: BundleFiles | undefined
+}
 
 export const arrivalId = (arrival: Arrival): string => (arrival.type === 'put' ? arrival.unit.id : arrival.id)
 
@@ -83,6 +90,7 @@ export class RegistryCore {
     const { next, waiting } = resolve(this.#units, this.candidates.eligible())
     this.candidates.settle(waiting)
     this.#swap(next)
+    for (const arrival of arrivals) this.#refuseInstead(arrival)
     return {
       results: new Map(arrivals.map((arrival) => [arrivalId(arrival), this.#resultOf(arrival, before.units)])),
       touched: new Set([
@@ -126,6 +134,11 @@ export class RegistryCore {
     } else this.candidates.set(id, recordOf(arrival))
   }
 
+  #refuseInstead(arrival: Arrival): void {
+    if (arrival.type !== 'put' || arrival.insteadOf === undefined || this.candidates.get(arrival.unit.id)) return
+    this.candidates.set(arrival.unit.id, recordOf(arrival.insteadOf))
+  }
+
   #changesNothing(arrival: Arrival): boolean {
     const serving = this.#units.get(arrivalId(arrival))
     if (arrival.type === 'refused') return false
@@ -147,11 +160,12 @@ export class RegistryCore {
     const id = arrivalId(arrival)
     const revision = revisionOfArrival(arrival)
     const candidate = this.candidates.get(id)
-    if (candidate) {
-      const { outcome, error } = describeCandidate(candidate)
-      return result(outcome, { revision, error })
-    }
     const serving = this.#units.get(id)
+    const isInstead = arrival.type === 'put' && arrival.insteadOf !== undefined && serving !== before.get(id)
+    if (candidate && !isInstead) {
+      const { outcome, error } = describeCandidate(candidate)
+      return result(outcome, { revision: candidate.revision, error })
+    }
     if (serving === before.get(id)) return result('unchanged', { revision, digest: this.#digestOf(id) })
     return result('activated', { revision, digest: this.#digestOf(id) })
   }

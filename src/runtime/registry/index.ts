@@ -3,10 +3,12 @@ export type {
   ArrivalSource,
   ArrivalTiming,
   BundleChange,
+  Failed,
   Noticed,
   RegistryObserver,
   Settlement,
 } from './observer.ts'
+export { isReverted } from './observer.ts'
 export { findPromptBundle, toolClashes } from './plan/build.ts'
 export { selectTools } from './plan/tool-names.ts'
 export type {

@@ -1,11 +1,11 @@
-import type { BundleFiles, ItemResult } from '../../api/index.ts'
+import type { BundleFiles, ItemResult, Problem } from '../../api/index.ts'
 import type { LoadedBundle } from '../files/loaded.ts'
 import type { Arrival } from './core.ts'
 import { bundleNameOf, bundleUnitId } from './plan/served.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** Where an arrival came from. */
-export type ArrivalSource = 'push' | 'mount' | 'api'
+export type ArrivalSource = 'push' | 'mount' | 'api' | 'probation'
 
 /** How long an arrival took, in milliseconds: to load its parts aside, and to resolve and swap. */
 export type ArrivalTiming = { readonly loadMs: number; readonly swapMs: number }
@@ -25,6 +25,12 @@ export type BundleChange = {
   readonly loaded?: LoadedBundle | undefined
 }
 
+/** Why an earlier version of a bundle serves again: somebody asked for it, or the later one failed on probation. */
+export type WentBack = { readonly cause: 'manual' } | { readonly cause: 'probation'; readonly error: Problem }
+
+/** A version that fails on probation and goes on serving, since there is none to go back to, or that cannot serve. */
+export type Failed = { readonly bundle: string; readonly problem: Problem }
+
 /** What became of one arrival. */
 export type Settlement = {
   readonly id: string
@@ -33,6 +39,8 @@ export type Settlement = {
   readonly timing: ArrivalTiming
   readonly noticed?: Noticed | undefined
   readonly bundle?: BundleChange | undefined
+  /** Of an arrival that is to put an earlier version of a bundle back. */
+  readonly wentBack?: WentBack | undefined
 }
 
 /** Told of everything that settles; never throws. */
@@ -40,7 +48,12 @@ export interface RegistryObserver {
   settled(settlement: Settlement): void
   /** Another snapshot serves. */
   swapped(snapshot: Snapshot): void
+  failed(failed: Failed): void
 }
+
+/** Whether an earlier version of a bundle serves because the later one failed on probation. */
+export const isReverted = ({ wentBack, result }: Pick<Settlement, 'wentBack' | 'result'>): boolean =>
+  wentBack?.cause === 'probation' && result.outcome === 'activated'
 
 /** One commit, to be told. */
 export type Committed = {
@@ -48,7 +61,7 @@ export type Committed = {
   readonly arrivals: ReadonlyMap<string, Arrival>
   readonly before: Snapshot
   readonly after: Snapshot
-} & Pick<Settlement, 'source' | 'timing' | 'noticed'>
+} & Pick<Settlement, 'source' | 'timing' | 'noticed' | 'wentBack'>
 
 /** Names of the bundles of which another version serves, or none any more. */
 export function changedBundles(before: Snapshot, after: Snapshot): string[] {
@@ -58,11 +71,12 @@ export function changedBundles(before: Snapshot, after: Snapshot): string[] {
 }
 
 /** What a commit settled: the results, and bundles that waited until something else arrived in it. */
-export function* settlementsOf({ results, arrivals, before, after, ...common }: Committed): Generator<Settlement> {
+export function* settlementsOf(committed: Committed): Generator<Settlement> {
+  const { results, arrivals, before, after, wentBack, ...common } = committed
   for (const [id, result] of results) {
     const name = bundleNameOf(id)
     const bundle = name === undefined ? undefined : bundleChange(name, arrivals.get(id), before)
-    yield { id, result, ...common, ...(bundle && { bundle }) }
+    yield { id, result, ...common, ...(bundle && { bundle }), ...(wentBack && { wentBack }) }
   }
   for (const name of changedBundles(before, after)) {
     const id = bundleUnitId(name)
@@ -80,5 +94,6 @@ function bundleChange(name: string, arrival: Arrival | undefined, snapshot: Snap
   if (arrival?.type === 'refused') return { name, before, arrived: arrival.source }
   if (arrival?.type !== 'put' || arrival.unit.type !== 'bundle') return { name, before }
   const { bundle } = arrival.unit
+  if (bundle === serving && arrival.insteadOf) return { name, before, arrived: arrival.insteadOf.source }
   return { name, before, arrived: bundle.source, ...(bundle !== serving && { loaded: bundle }) }
 }

@@ -4,9 +4,11 @@ import {
   type ApplyResponse,
   type BundleFiles,
   type Definition,
+  type Incident,
   type ItemResult,
   type Owner,
   PROTOCOL,
+  type ProbationSpec,
   type Problem,
   ProblemError,
   type RunnablePlural,
@@ -16,10 +18,11 @@ import {
   type SecretKeyRef,
   secretId,
 } from '../../api/index.ts'
+import type { LoadedBundle } from '../files/loaded.ts'
 import { BundleArrivals, heldBackTrials } from './arrivals/bundle-arrivals.ts'
 import { askedBundles, splitResults } from './arrivals/call.ts'
 import { Completeness } from './arrivals/completeness.ts'
-import { GoodVersions } from './arrivals/good-versions.ts'
+import { GoodVersions, KEPT_VERSIONS } from './arrivals/good-versions.ts'
 import { defaultSettings, ItemArrivals, type Secrets, type Work, withSecrets } from './arrivals/item-arrivals.ts'
 import type { ModelLoader } from './arrivals/load-models.ts'
 import { type Prelude, Preparations, type Taking } from './arrivals/preparations.ts'
@@ -29,7 +32,15 @@ import { Chronicle } from './chronicle.ts'
 import { type Arrival, arrivalId, RegistryCore } from './core.ts'
 import { createDynamicItems } from './dynamic.ts'
 import { EventLog } from './event-log.ts'
-import { type ArrivalSource, changedBundles, type Noticed, type RegistryObserver, settlementsOf } from './observer.ts'
+import {
+  type ArrivalSource,
+  changedBundles,
+  type Failed,
+  type Noticed,
+  type RegistryObserver,
+  settlementsOf,
+} from './observer.ts'
+import { extensionPaths } from './plan/extensions.ts'
 import { admit, type Guard, released, SUPERSEDED, staleFence } from './plan/guard.ts'
 import { bundleNameOf, bundleUnitId } from './plan/served.ts'
 import { itemStateOf } from './plan/states.ts'
@@ -42,6 +53,7 @@ import type {
   Rollback,
   SnapshotSource,
 } from './port.ts'
+import { BundleProbation } from './probation/bundle-probation.ts'
 import { itemAt, type Snapshot } from './snapshot.ts'
 import { RunStats } from './stats.ts'
 
@@ -57,6 +69,8 @@ export type RegistryOptions = {
   readonly mountsTaken?: 'all' | 'named'
   /** Who declares the bundles: what the operator does, nobody rolls back here. Default dev. */
   readonly bundleOwner?: Owner
+  /** How new versions of bundles are on probation where the settings do not say. Default not at all. */
+  readonly probation?: ProbationSpec | undefined
   readonly observer?: RegistryObserver
   readonly bootId?: string
   /** UID of the pod that this process runs in, told in its state. */
@@ -81,6 +95,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   readonly #dynamic: DynamicItems
   readonly #good: GoodVersions
   readonly #control: BundleControl
+  readonly #probation: BundleProbation
   readonly #stats = new RunStats()
   readonly #now: () => number
   #secrets: Secrets = new Map()
@@ -116,16 +131,19 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     })
     const { bundleOwner: owner = 'dev' } = options
     this.#good = new GoodVersions(owner === 'operator' ? 0 : KEPT_VERSIONS)
-    this.#control = createBundleControl({
-      owner,
+    const bundles = {
       bundles: this.#bundles,
       good: this.#good,
-      names: () => this.#chronicle.bundles.keys(),
-      serving: (name) => this.current.bundles.get(name)?.hash,
-      candidate: (name) => this.#core.candidates.get(bundleUnitId(name)),
-      again: (name) =>
-        this.#takeOne(bundleUnitId(name), () => this.#bundles.current(name, this.#using()), { source: 'api' }),
-    })
+      serving: (name: string) => this.current.bundles.get(name)?.hash,
+      again: (name: string, how: Taking) =>
+        this.#takeOne(bundleUnitId(name), () => this.#bundles.current(name, this.#using()), how),
+    }
+    const names = () => this.#chronicle.bundles.keys()
+    const candidate = (name: string) => this.#core.candidates.get(bundleUnitId(name))
+    this.#control = createBundleControl({ ...bundles, owner, names, candidate })
+    const spec = () => this.current.settings.definition.spec.tools.probation ?? options.probation
+    const failed = (what: Failed) => options.observer?.failed(what)
+    this.#probation = new BundleProbation({ ...bundles, spec, now: this.#now, failed })
   }
 
   get current(): Snapshot {
@@ -162,6 +180,11 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     return this.#events.read(signal, lastEventId)
   }
 
+  /** Tells it to who reads the events. */
+  tell(incident: Incident): void {
+    this.#events.append({ type: 'incident', ...incident })
+  }
+
   state(): RuntimeState {
     const { claimedBy, fence } = this.#guard
     const { podUid } = this.#options
@@ -179,6 +202,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
       secrets: Object.fromEntries([...this.#secrets].map(([id, { version }]) => [id, version])),
       pins: Object.fromEntries(this.#bundles.pins),
       tools: [...this.current.tools.keys()].filter((name) => name.includes('/')).sort(),
+      ...extensionPaths(this.current),
       stats: this.#stats.all(),
     }
   }
@@ -237,6 +261,14 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
 
   rollback(name: string, hash?: string): Promise<Rollback> {
     return this.#control.rollback(name, hash)
+  }
+
+  /**
+   * A call of a tool or extension file of a bundle version has ended.
+   * @returns settled when what follows from it is done: a version that fails on probation is gone back from
+   */
+  called(version: LoadedBundle, file: string, problem?: Problem): Promise<void> {
+    return this.#probation.called(version, file, problem)
   }
 
   /** What bundles are loaded with now. */
@@ -323,7 +355,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
    * Prepares arrivals side by side and commits those that are still the newest of their id, all in one swap.
    * @throws ProblemError StaleFence when a newer operator was admitted meanwhile: then none of them is committed
    */
-  async #take(work: Work, { source, noticed, admitted }: Taking): Promise<Map<string, ItemResult>> {
+  async #take(work: Work, { admitted, ...how }: Taking): Promise<Map<string, ItemResult>> {
     if (work.length === 0) return new Map()
     const started = this.#now()
     const { settings } = this.current
@@ -336,7 +368,7 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
       throw new ProblemError(staleFence(admitted.fence, fence))
     }
     const ids = prepared.map(({ id }) => id)
-    const results = this.#commit(arrivals, ids, { source, noticed, started, loaded: this.#now() })
+    const results = this.#commit(arrivals, ids, { ...how, started, loaded: this.#now() })
     await this.#take(this.#bundles.outdated(this.#using()), { source: 'push' })
     // Other settings may name other mounts.
     if (this.current.settings !== settings)
@@ -351,17 +383,20 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
   }
 
   /** @param ids to have a result, whose state may have changed although nothing was committed for them */
-  #commit(arrivals: readonly Arrival[], ids: readonly string[], { source, noticed, started, loaded }: Prelude) {
+  #commit(arrivals: readonly Arrival[], ids: readonly string[], { started, loaded, ...how }: Prelude) {
     const before = this.current
     const { results, touched } = this.#core.commit(arrivals.map((arrival) => this.#items.allowed(arrival)))
-    for (const name of changedBundles(before, this.current))
-      this.#good.serves(name, this.current.bundles.get(name)?.source)
+    for (const name of changedBundles(before, this.current)) {
+      const files = this.current.bundles.get(name)?.source
+      this.#good.serves(name, files)
+      this.#probation.serves(name, files)
+    }
     for (const id of new Set([...touched, ...ids])) this.#tell(id)
     if (this.current !== before) this.#options.observer?.swapped(this.current)
     for (const id of ids) if (!results.has(id)) results.set(id, SUPERSEDED)
     const timing = { loadMs: loaded - started, swapMs: this.#now() - loaded }
     const byId = new Map(arrivals.map((arrival) => [arrivalId(arrival), arrival]))
-    const committed = { results, arrivals: byId, before, after: this.current, source, timing, noticed }
+    const committed = { results, arrivals: byId, before, after: this.current, timing, ...how }
     for (const settlement of settlementsOf(committed)) this.#options.observer?.settled(settlement)
     return results
   }
@@ -377,6 +412,3 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     return names.map((name) => [bundleUnitId(name), () => this.#bundles.current(name, this.#using())] as const)
   }
 }
-
-/** Earlier versions of a bundle that can be gone back to. */
-const KEPT_VERSIONS = 3

@@ -136,7 +136,7 @@ export class HotReload {
   }
 
   #count({ record: { result }, isFirst }: Reload): void {
-    if (result === 'rejected') this.#counts.failures += 1
+    if (result === 'rejected' || result === 'reverted') this.#counts.failures += 1
     else if (result === 'pending') this.#counts.waiting += 1
     else if (result !== 'unchanged' && !isFirst) this.#counts.successes += 1
   }

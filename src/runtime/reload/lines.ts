@@ -40,6 +40,6 @@ function logProblem(log: Log, { bundle, result }: ReloadRecord, { message, ...pl
   const { file } = place
   const what = file === undefined ? bundle : (moduleName(file) ?? file)
   const fields = { bundle, ...place, why: message }
-  if (result === 'rejected') log.warn(`Failed to reload: ${what}`, fields)
+  if (result !== 'pending') log.warn(`Failed to reload: ${what}`, fields)
   else log.info(`Waits to be reloaded: ${what}`, fields)
 }

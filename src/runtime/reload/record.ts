@@ -1,5 +1,5 @@
-import type { BundleFiles, ItemResult, Problem, ReloadRecord } from '../../api/index.ts'
-import type { BundleChange, Settlement } from '../registry/observer.ts'
+import type { BundleFiles, Problem, ReloadRecord } from '../../api/index.ts'
+import { type BundleChange, isReverted, type Settlement } from '../registry/observer.ts'
 
 export type FileChange = ReloadRecord['files'][number]
 
@@ -42,9 +42,11 @@ export function stagesOf({ timing: { loadMs, swapMs }, noticed, bundle }: Settle
 }
 
 /** What became of it in one word; undefined for what reloads nothing. */
-export function resultOf({ outcome, revision }: ItemResult): ReloadRecord['result'] | undefined {
+function resultOf(settlement: Settlement): ReloadRecord['result'] | undefined {
+  const { outcome, revision } = settlement.result
   switch (outcome) {
     case 'activated':
+      if (isReverted(settlement)) return 'reverted'
       return revision === undefined ? 'removed' : 'activated'
     case 'checked':
       return undefined
@@ -63,9 +65,10 @@ export function recordOf(
   settlement: BundleSettlement,
   changes: readonly FileChange[],
 ): Omit<ReloadRecord, 'id' | 'at'> | undefined {
-  const { bundle, source, result } = settlement
-  const word = resultOf(result)
+  const { bundle, source, result, wentBack } = settlement
+  const word = resultOf(settlement)
   if (word === undefined || (word === 'unchanged' && changes.length === 0)) return undefined
+  const error = word === 'reverted' && wentBack?.cause === 'probation' ? wentBack.error : result.error
   const report = bundle.loaded?.tools.report
   const all = { files: changes, reloaded: report?.reloaded ?? [], kept: report?.kept ?? [] }
   const more = Object.entries(all).flatMap(([key, { length }]) => (length > MAX_LIST ? [[key, length - MAX_LIST]] : []))
@@ -79,7 +82,7 @@ export function recordOf(
     kept: all.kept.slice(0, MAX_LIST),
     ...(more.length > 0 && { more: Object.fromEntries(more) }),
     stages: toMicroseconds(stagesOf(settlement)),
-    ...(result.error && { error: bounded(result.error) }),
+    ...(error && { error: bounded(error) }),
   }
 }
 

@@ -1,4 +1,5 @@
-import type { Reason, RunnablePlural } from '../../api/index.ts'
+import type { Problem, Reason, RunnablePlural } from '../../api/index.ts'
+import type { LoadedBundle } from '../files/loaded.ts'
 import type { ExtensionDescription } from '../tools/port.ts'
 import type { RunEvent, RunSubject, TokenUsage } from './events.ts'
 
@@ -40,8 +41,13 @@ export interface RunObserver {
   tokens(run: RunSubject, model: string, usage: TokenUsage): void
   /** Once a tool call; `ok`, or the reason of its failure. */
   toolCall(run: RunSubject, tool: string, result: 'ok' | Reason): void
-  /** Once an event that an extension was called with; `ok`, or the reason of its failure. */
-  extension(run: RunSubject, extension: ExtensionDescription, result: 'ok' | Reason): void
+  /** Once an event that an extension was called with; `ok`, or its failure, without the values of secrets. */
+  extension(run: RunSubject, extension: ExtensionDescription, result: 'ok' | Problem): void
+  /**
+   * Once a call of a tool or extension file of a bundle version, with its failure, if it failed, without the values of
+   * secrets. Not where the run ended meanwhile.
+   */
+  called(version: LoadedBundle, file: string, problem?: Problem): void
 }
 
 export type RunStatus = 'completed' | 'failed' | 'cancelled'

@@ -259,6 +259,7 @@ test('an observer is told how long a run took, whatever the wall clock is set to
     ended: (_run, _status, ms) => took.push(ms),
     tokens: () => clock.advance(2),
     toolCall: () => undefined,
+    called: () => undefined,
     extension: () => undefined,
   }
   const { runs } = setup(turns('done'), {}, { observer, clock })
@@ -274,6 +275,7 @@ test('an observer is told of every run, model call and tool call, nested ones in
     tokens: ({ name }, modelName, { inputTokens, outputTokens }) =>
       seen.push(`${name} ${modelName} ${inputTokens} ${outputTokens}`),
     toolCall: ({ name }, tool, result) => seen.push(`${name} ${tool} ${result}`),
+    called: () => undefined,
     extension: () => seen.push('an extension'),
   }
   const model = testModel((_, turn) => {

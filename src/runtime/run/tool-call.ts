@@ -1,5 +1,5 @@
 import type { JSONObject, JSONSchema7, JSONValue, LanguageModelV4ToolCall } from '@ai-sdk/provider'
-import { ProblemError } from '../../api/index.ts'
+import { type Problem, ProblemError, problemOf } from '../../api/index.ts'
 import type { Clock } from '../../clock.ts'
 import { parseArguments } from '../models/index.ts'
 import type { ServedTool } from '../registry/snapshot.ts'
@@ -56,8 +56,9 @@ export function childTool(child: {
 export function callServed(context: RunContext, served: ServedTool, args: JSONObject): Promise<JSONValue> {
   const { env, subject, signal } = context
   const run = { id: subject.runId, agent: subject.name }
-  const { bundle, name } = served.description
+  const { bundle, name, file } = served.description
   return callWithin(served, args, {
+    ended: (problem) => env.observer?.called(served.bundle, file, problem),
     timeoutSeconds: env.snapshot.settings.definition.spec.tools.timeoutSeconds,
     clock: env.policy.clock,
     context: {
@@ -73,6 +74,8 @@ export type CallLimits = {
   readonly timeoutSeconds: number
   readonly clock: Clock
   readonly context: ToolCallContext
+  /** Told how the call ended, unless its context's signal was aborted meanwhile. Never throws. */
+  readonly ended?: (problem?: Problem) => void
 }
 
 /**
@@ -82,13 +85,20 @@ export type CallLimits = {
 export function callWithin(
   served: ServedTool,
   args: JSONObject,
-  { timeoutSeconds, clock, context }: CallLimits,
+  { timeoutSeconds, clock, context, ended }: CallLimits,
 ): Promise<JSONValue> {
   const { name } = served.description
   const message = `tool "${name}" took longer than its limit of ${timeoutSeconds} s`
   const timedOut = () => new ProblemError({ reason: 'ToolTimeout', message })
   const limit = { timeoutSeconds, clock, timedOut }
-  return withinLimit(context, limit, (inner) => served.bundle.tools.call(name, args, inner))
+  const call = withinLimit(context, limit, (inner) => served.bundle.tools.call(name, args, inner))
+  call.then(
+    () => ended?.(),
+    (error: unknown) => {
+      if (!context.signal.aborted) ended?.(problemOf(error, 'ToolFailed'))
+    },
+  )
+  return call
 }
 
 /** What a call of the model's can reach. */

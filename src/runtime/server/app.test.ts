@@ -174,6 +174,7 @@ describe('with a key', () => {
     '/config',
     '/models',
     '/tools',
+    '/extensions',
     '/runtime/stats',
     '/runtime/refresh',
     '/x',

@@ -2,7 +2,7 @@ import express, { type Express } from 'express'
 import type { Log } from '../../log.ts'
 import type { DynamicItems, SnapshotSource } from '../registry/port.ts'
 import type { ToolSurroundings } from '../run/index.ts'
-import type { Runs } from '../run/port.ts'
+import type { RunObserver, Runs } from '../run/port.ts'
 import type { ToolDescription } from '../tools/port.ts'
 import { type Auth, refuseForeign, requireKey } from './http/access.ts'
 import { errorHandler } from './http/errors.ts'
@@ -26,6 +26,8 @@ export type AppDeps = {
   readonly log: Log
   /** Told of every tool call that came over HTTP, for metrics. */
   readonly onToolCall?: (tool: ToolDescription, result: 'ok' | 'error') => void
+  /** Told of how each such call ended, and why where it failed. */
+  readonly onCalled?: RunObserver['called']
   /** What tools get that are called over HTTP: without it no secrets and no log. */
   readonly surroundings?: ToolSurroundings
   /** Calls about reloads of files; absent, they are not there. */
@@ -50,7 +52,7 @@ const TIMING: Timing = { heartbeatMs: 15_000, stalledMs: 60_000, cancelWaitMs: 5
  * snapshot per request, so what serves can change without a change here.
  */
 export function createApp(deps: AppDeps): Express {
-  const { snapshots, runs, dynamic, dynamicApi = 'on', auth, log, onToolCall = () => undefined } = deps
+  const { snapshots, runs, dynamic, dynamicApi = 'on', auth, log, onToolCall = () => undefined, onCalled = () => undefined } = deps
   const { cancelWaitMs, ...stream } = { ...TIMING, ...deps.timing }
   const app = express()
   app.disable('x-powered-by')
@@ -61,7 +63,7 @@ export function createApp(deps: AppDeps): Express {
   for (const kind of RUNNABLE_KINDS) app.use(runRoutes(kind, { snapshots, runs, log, stream }))
   if (dynamicApi === 'declared') app.use('/runtime', refuseUndeclared(snapshots))
   app.use(dynamicRoutes({ snapshots, runs, dynamic, log, cancelWaitMs }))
-  app.use(toolRoutes({ snapshots, onToolCall, surroundings: deps.surroundings }))
+  app.use(toolRoutes({ snapshots, onToolCall, onCalled, surroundings: deps.surroundings }))
   if (deps.reloads) app.use(reloadRoutes({ ...deps.reloads, snapshots, stream }))
   if (deps.reloads) app.use(hotReloadStatusRoutes(deps.reloads.hotReload))
   app.use(notFound)

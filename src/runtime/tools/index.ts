@@ -3,6 +3,7 @@ export { createInThreadHost } from './in-thread/in-thread-host.ts'
 export { NODE_MODULES } from './modules/resolve.ts'
 export type {
   Hosting,
+  HostLoss,
   Isolation,
   ToolCallContext,
   ToolDescription,

@@ -1,5 +1,5 @@
 import type { JSONObject, JSONSchema7, JSONValue } from '@ai-sdk/provider'
-import type { BundleFiles, ExtensionPoint } from '../../api/index.ts'
+import type { BundleFiles, EndCause, ExtensionPoint } from '../../api/index.ts'
 import type { LogLevel } from '../../log.ts'
 
 /** A tool as its file declares it. `parameters` is JSON Schema, also where the file gave zod. */
@@ -76,8 +76,19 @@ export type ToolLoadOptions = {
   readonly previous?: ToolSet | undefined
   /** What self-tests are given besides their signal. */
   readonly context?: Pick<ToolCallContext, 'secrets' | 'log'> | undefined
+  /** Told of each process of this version that ended before its time. Must not throw. */
+  readonly onHostLost?: ((loss: HostLoss) => void) | undefined
   /** Where the settings want code to run. */
   readonly hosting?: Hosting | undefined
+}
+
+/** How a process that served tool code ended: in code's own words also, which may hold secrets. */
+export type HostLoss = {
+  readonly cause: EndCause
+  readonly message: string
+  readonly file?: string
+  readonly line?: number
+  readonly column?: number
 }
 
 /** In a process of its own, or in this thread. */

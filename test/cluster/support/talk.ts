@@ -23,24 +23,37 @@ export async function lineTo(node: ClusterNode, namespace: string, runtime: stri
 export const lineToPod = ({ key }: Line, { ip }: { readonly ip: string }): Line => ({ url: `http://${ip}:7777`, key })
 
 /** What is asked of whom: `agents/support`. */
-export type Question = { readonly path: string; readonly message: string; readonly stream: boolean }
+export type Question = {
+  readonly path: string
+  readonly message: string
+  readonly stream: boolean
+  /** The conversation that it belongs to; default one of its own. */
+  readonly session?: string
+}
 
 /** Sends a run's request, on a connection of its own or one of the `dispatcher`. */
-export function send({ url, key }: Line, { path, message, stream }: Question, dispatcher?: Dispatcher) {
+export function send({ url, key }: Line, { path, message, stream, session }: Question, dispatcher?: Dispatcher) {
   return request(`${url}/${path}/runs`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...(key !== undefined && { authorization: `Bearer ${key}` }) },
-    body: JSON.stringify({ message, stream }),
+    body: JSON.stringify({ message, stream, ...(session !== undefined && { session_id: session }) }),
     // What answers at the address of a Service before its rules are there may be anything: it is not asked again.
     ...(dispatcher ? { dispatcher } : { reset: true }),
   })
 }
 
 /** The answer of a run that is not streamed. @throws Error with the status and the text of any but 200 */
-export async function ask(line: Line, path: string, message = 'hello', dispatcher?: Dispatcher): Promise<string> {
-  const { statusCode, body } = await send(line, { path, message, stream: false }, dispatcher)
+export const ask = (line: Line, path: string, message = 'hello', dispatcher?: Dispatcher): Promise<string> =>
+  answerTo(line, { path, message, stream: false }, dispatcher)
+
+/** The same as a part of a conversation. */
+export const askIn = (session: string, line: Line, path: string, message = 'hello'): Promise<string> =>
+  answerTo(line, { path, message, stream: false, session })
+
+async function answerTo(line: Line, question: Question, dispatcher?: Dispatcher): Promise<string> {
+  const { statusCode, body } = await send(line, question, dispatcher)
   const text = await body.text()
-  if (statusCode !== 200) throw new Error(`${path} was answered ${statusCode}: ${text.slice(0, 500)}`)
+  if (statusCode !== 200) throw new Error(`${question.path} was answered ${statusCode}: ${text.slice(0, 500)}`)
   return (JSON.parse(text) as { content: string }).content
 }
 

@@ -1,18 +1,12 @@
-import type { KubeObject, ResourceType } from '../../../kube/index.ts'
-import { at, nameOf, textAt } from '../objects.ts'
+import type { KubeObject } from '../../../kube/index.ts'
+import { EVENTS, timeOf, timesOf } from '../events.ts'
+import { nameOf, textAt } from '../objects.ts'
 import { isPodReady, podsOf } from '../pods.ts'
 import { ageText } from '../text.ts'
 import { type Finding, ok, skip, warn } from './finding.ts'
 import type { Read, Reader } from './reader.ts'
 import type { Declared } from './runtimes.ts'
 
-const EVENTS: ResourceType = {
-  group: 'events.k8s.io',
-  version: 'v1',
-  plural: 'events',
-  kind: 'Event',
-  namespaced: true,
-}
 const HOUR_MS = 3_600_000
 const MOST = 10
 
@@ -58,22 +52,11 @@ const isOurs = (event: KubeObject, pods: ReadonlyMap<string, boolean>): boolean 
   return isReady !== undefined && !(isReady && event.reason === 'Unhealthy')
 }
 
-/** When it was told last. */
-function timeOf(event: KubeObject): number {
-  const times = [
-    textAt(event, 'series', 'lastObservedTime'),
-    textAt(event, 'deprecatedLastTimestamp'),
-    textAt(event, 'eventTime'),
-    event.metadata.creationTimestamp,
-  ]
-  return Date.parse(times.find((each) => each !== undefined) ?? '')
-}
-
 function describe(event: KubeObject, now: number): Finding {
   const { regarding } = event
   const about = nameOf(textAt(regarding, 'kind') ?? '', textAt(regarding, 'name') ?? '')
-  const count = at(event, 'series', 'count') ?? at(event, 'deprecatedCount') ?? 1
-  const times = typeof count === 'number' && count > 1 ? `, ${count} times` : ''
+  const count = timesOf(event)
+  const times = count > 1 ? `, ${count} times` : ''
   const ago = ageText(Math.max(0, now - timeOf(event)))
   return warn(
     `event ${event.metadata.namespace}/${about}`,

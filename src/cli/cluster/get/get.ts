@@ -16,7 +16,7 @@ export async function get(args: readonly string[], config: GetConfig, io: Io): P
   const { what, name } = parseArguments(args)
   using connection = await connect(config, io)
   const namespace = config.allNamespaces ? undefined : connection.namespace
-  const files = what.includes('bundles') || what.includes('tools')
+  const files = what.some((each) => each === 'bundles' || each === 'tools' || each === 'extensions')
   const sources = await readSources(
     connection.client,
     { namespace, files, pods: what.includes('pods') },

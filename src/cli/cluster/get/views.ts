@@ -1,4 +1,11 @@
-import { type Kind, roleOf } from '../../../api/index.ts'
+import {
+  EXTENSION_POINTS,
+  type ExtensionPoint,
+  extensionPointOf,
+  type Kind,
+  type Role,
+  roleOf,
+} from '../../../api/index.ts'
 import { type KubeObject, keyOf, keyOfName } from '../../../kube/index.ts'
 import { at, byKey, listAt, nameOf, textAt } from '../objects.ts'
 import { podPhase, restartsOf, runtimeContainer } from '../pods.ts'
@@ -22,7 +29,7 @@ export type View = { readonly head: readonly string[]; readonly wide: number; re
 type Looked = { readonly sources: Sources; readonly report: ReturnType<typeof reportOn>; readonly now: number }
 
 /** What can be asked for besides the four kinds. */
-export const DERIVED = ['pods', 'bundles', 'models', 'tools'] as const
+export const DERIVED = ['pods', 'bundles', 'models', 'tools', 'extensions'] as const
 export type Derived = (typeof DERIVED)[number]
 
 /** @param now milliseconds since 1970 */
@@ -44,6 +51,8 @@ export function viewOf(what: Kind | Derived, sources: Sources, now: number): Vie
       return modelView(looked)
     case 'tools':
       return toolView(looked)
+    case 'extensions':
+      return extensionView(looked)
   }
 }
 
@@ -206,33 +215,74 @@ const isServedBy = (object: KubeObject, runtime: KubeObject): boolean =>
 
 const nameOfObject = ({ kind, metadata }: KubeObject): string => nameOf(kind, metadata.name)
 
-/** Tools by the files of the bundles: what is declared, whether or not it loads. */
-function toolView({ sources, report }: Looked): View {
-  const rows = [...sources.objects.AgentRuntime].sort(byKey).flatMap((runtime) =>
+/** A file of a bundle of an AgentRuntime: what is declared, whether or not it loads. */
+type Declared = {
+  readonly runtime: KubeObject
+  /** What programs are told of any file. */
+  readonly about: Readonly<Record<'name' | 'runtime' | 'namespace' | 'bundle' | 'configMap' | 'file', string>>
+  /** Of the bundle. */
+  readonly state: Cell
+}
+
+/** Of each AgentRuntime, in the order of its bundles. */
+function declaredFiles({ sources, report }: Looked, wanted: Role): readonly (readonly Declared[])[] {
+  return [...sources.objects.AgentRuntime].sort(byKey).map((runtime) =>
     bundlesOf(runtime).flatMap(({ name: bundle, configMap }) => {
       const { namespace = '', name: runtimeName } = runtime.metadata
       const files = sources.files.get(keyOfName({ namespace, name: configMap })) ?? []
       const told = report.runtimes.find((each) => keyOfName(each) === keyOf(runtime))?.bundles
       const state = told?.find((each) => each.name === bundle)
-      return files
-        .map((file) => ({ file, ...roleOf(file) }))
-        .filter(({ role }) => role === 'tool')
-        .map(({ file, name }): Row => {
-          const usedBy = sources.objects.Agent.filter(
-            (agent) => isServedBy(agent, runtime) && uses(agent, bundle, name),
-          )
-          const names = usedBy.map(({ metadata }) => metadata.name).sort()
-          return {
-            namespace,
-            name: `tool/${name}`,
-            document: { name, runtime: runtimeName, namespace, bundle, configMap, file, usedBy: names },
-            cells: [name, runtimeName, bundle, file, state === undefined ? '' : stateOf(state), names.join(',')],
-          }
-        })
+      return files.flatMap((file): Declared[] => {
+        const { role, name } = roleOf(file)
+        const about = { name, runtime: runtimeName, namespace, bundle, configMap, file }
+        return role === wanted ? [{ runtime, about, state: state === undefined ? '' : stateOf(state) }] : []
+      })
     }),
   )
+}
+
+function toolView(looked: Looked): View {
+  const rows = declaredFiles(looked, 'tool')
+    .flat()
+    .map(({ runtime, about, state }): Row => {
+      const { name, namespace, bundle, file } = about
+      const usedBy = looked.sources.objects.Agent.filter(
+        (agent) => isServedBy(agent, runtime) && uses(agent, bundle, name),
+      )
+      const names = usedBy.map(({ metadata }) => metadata.name).sort()
+      return {
+        namespace,
+        name: `tool/${name}`,
+        document: { ...about, usedBy: names },
+        cells: [name, about.runtime, bundle, file, state, names.join(',')],
+      }
+    })
   return { head: ['NAME', 'RUNTIME', 'BUNDLE', 'FILE', 'STATE', 'AGENTS'], wide: 6, rows }
 }
+
+/** In the order in which each AgentRuntime runs them. */
+function extensionView(looked: Looked): View {
+  const rows = declaredFiles(looked, 'extension').flatMap((files) =>
+    files
+      .map((declared) => ({ ...declared, point: extensionPointOf(declared.about.file) }))
+      .sort((a, b) => rankOf(a.point) - rankOf(b.point) || compareNames(a.about.name, b.about.name))
+      .map(({ about, point, state }): Row => {
+        const { name, namespace, runtime, bundle, file } = about
+        return {
+          namespace,
+          name: `extension/${name}`,
+          document: { ...about, ...(point && { point }) },
+          cells: [name, runtime, point ?? '', bundle, file, state],
+        }
+      }),
+  )
+  return { head: ['NAME', 'RUNTIME', 'POINT', 'BUNDLE', 'FILE', 'STATE'], wide: 6, rows }
+}
+
+/** Those of no point, which no runtime takes, stand first. */
+const rankOf = (point: ExtensionPoint | undefined): number =>
+  point === undefined ? -1 : EXTENSION_POINTS.indexOf(point)
+const compareNames = (a: string, b: string): number => (a < b ? -1 : Number(a > b))
 
 /** Whether an agent's `tools` name it: `weather`, `calendar_*`, `bundle/weather`. */
 function uses(agent: KubeObject, bundle: string, tool: string): boolean {

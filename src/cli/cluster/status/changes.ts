@@ -1,5 +1,12 @@
 import { nameOf } from '../objects.ts'
-import { type BundleReport, type ItemReport, type Report, type RuntimeReport, short } from './report.ts'
+import {
+  type BundleReport,
+  type IncidentReport,
+  type ItemReport,
+  type Report,
+  type RuntimeReport,
+  short,
+} from './report.ts'
 import type { Standing } from './standing.ts'
 
 /** One thing that happened between two looks. */
@@ -9,9 +16,10 @@ export type Change = {
   readonly namespace: string
   /**
    * `declared`, `changed`: somebody wrote it; time runs from here. `served`: all pods serve it as it is now. `refused`,
-   * `waiting`: they do not, and why. `pod`: a pod of an AgentRuntime came, went or became another. `gone`: deleted.
+   * `waiting`: they do not, and why. `pod`: a pod of an AgentRuntime came, went or became another. `incident`: code of
+   * a bundle went wrong, in a pod of it. `gone`: deleted.
    */
-  readonly type: 'declared' | 'changed' | 'served' | 'refused' | 'waiting' | 'pod' | 'gone'
+  readonly type: 'declared' | 'changed' | 'served' | 'refused' | 'waiting' | 'pod' | 'incident' | 'gone'
   readonly text: string
 }
 
@@ -55,6 +63,7 @@ function runtimeChanges(before: RuntimeReport | undefined, after: RuntimeReport 
     ...bundles,
     ...rest(own),
     ...podChanges(before, after),
+    ...incidentsSince(before, after),
   ]
 }
 
@@ -154,6 +163,20 @@ export function errorText({ error }: Pick<BundleReport, 'error'>): string {
   // A message that begins with the file alone says it again with its line.
   return `${reason}: ${place}: ${message.startsWith(`${file}: `) ? message.slice(`${file}: `.length) : message}`
 }
+
+/** Those that are new, and those that were told again; the oldest first. */
+function incidentsSince(before: RuntimeReport | undefined, after: RuntimeReport): readonly Change[] {
+  const about = { subject: nameOf(after.kind, after.name), namespace: after.namespace, type: 'incident' } as const
+  const known = new Map(before?.incidents.map(({ id, count }) => [id, count]))
+  return after.incidents
+    .filter(({ id, count }) => known.get(id) !== count)
+    .map((incident): Change => ({ ...about, text: incidentText(incident) }))
+    .reverse()
+}
+
+/** `12 times: ExtensionFailed: pod …` */
+const incidentText = ({ reason, message, count }: IncidentReport): string =>
+  `${count === 1 ? '' : `${count} times: `}${reason}: ${message}`
 
 function podChanges(before: RuntimeReport | undefined, after: RuntimeReport): readonly Change[] {
   const about = { namespace: after.namespace, type: 'pod' } as const

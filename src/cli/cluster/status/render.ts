@@ -1,8 +1,10 @@
 import { type Cell, type Sheet, type Table, tableLines, toned } from '../table.ts'
+import { clockText } from '../text.ts'
 import { errorText } from './changes.ts'
 import {
   type BundleReport,
   type BundleState,
+  type IncidentReport,
   type ItemReport,
   type Report,
   type RuntimeReport,
@@ -29,7 +31,7 @@ export function reportLines({ runtimes, items }: Report, sheet: Sheet): string[]
 }
 
 function runtimeLines(runtime: RuntimeReport, isOne: boolean, sheet: Sheet): string[] {
-  const { name, namespace, podSummary, standing, pods, bundles } = runtime
+  const { name, namespace, podSummary, standing, pods, bundles, incidents } = runtime
   const head = [
     `AgentRuntime ${isOne ? name : `${namespace}/${name}`}`,
     toned(standing.state, TONES[standing.state], sheet),
@@ -42,6 +44,7 @@ function runtimeLines(runtime: RuntimeReport, isOne: boolean, sheet: Sheet): str
     ...why,
     ...(pods.length === 0 ? [] : tableLines(podTable(pods), inset(sheet)).map(indent)),
     ...(bundles.length === 0 ? [] : tableLines(bundleTable(bundles), inset(sheet)).map(indent)),
+    ...(incidents.length === 0 ? [] : tableLines(incidentTable(incidents), inset(sheet)).map(indent)),
   ]
 }
 
@@ -87,6 +90,20 @@ const bundleTable = (bundles: readonly BundleReport[]): Table => ({
       ? `the ConfigMap holds ${short(bundle.contents)} now, which the operator has not told of yet`
       : errorText(bundle),
   ]),
+})
+
+const SHOWN_INCIDENTS = 5
+
+const incidentTable = (incidents: readonly IncidentReport[]): Table => ({
+  head: ['INCIDENT', 'TIMES', 'LAST', 'MESSAGE'],
+  rows: incidents
+    .slice(0, SHOWN_INCIDENTS)
+    .map(({ reason, count, at, message }) => [
+      { text: reason, tone: 'bad' },
+      String(count),
+      clockText(at).slice(0, 'hh:mm:ss'.length),
+      message,
+    ]),
 })
 
 const itemTable = (items: readonly ItemReport[], isOne: boolean): Table => ({

@@ -10,6 +10,8 @@ import {
 import { type KubeObject, keyOf, keyOfName, type ObjectKey } from '../../../kube/index.ts'
 // Not by way of the index: reading a status does not need what an operator is.
 import { parseItemStatus, parseRuntimeStatus } from '../../../operator/report/parse.ts'
+import { INCIDENT_ACTION } from '../../../operator/unit/events.ts'
+import { timeOf, timesOf } from '../events.ts'
 import { byKey, isWanted, KIND_NAMES, listAt, textAt, type Wanted } from '../objects.ts'
 import { type Standing, standingOf } from './standing.ts'
 
@@ -24,6 +26,8 @@ export type Contents =
 export type Seen = {
   readonly objects: Readonly<Record<Kind, readonly KubeObject[]>>
   readonly contents: (configMap: ObjectKey) => Contents
+  /** About AgentRuntimes, as far as they may be read. */
+  readonly events?: readonly KubeObject[]
 }
 
 type Named = { readonly kind: Kind; readonly namespace: string; readonly name: string; readonly key: string }
@@ -60,6 +64,17 @@ export type BundleReport = {
   readonly error: BundleStatus['error']
 }
 
+/** What went wrong in code of a bundle, in one pod and one file: an Event, which the API server keeps for an hour. */
+export type IncidentReport = {
+  readonly reason: string
+  readonly message: string
+  readonly count: number
+  /** When it was told last, in milliseconds since 1970. */
+  readonly at: number
+  /** Of the Event. */
+  readonly id: string
+}
+
 /** How an AgentRuntime, its pods and its files stand. */
 export type RuntimeReport = Named & {
   readonly generation: number
@@ -70,6 +85,8 @@ export type RuntimeReport = Named & {
   readonly standing: Standing
   readonly pods: readonly PodStatus[]
   readonly bundles: readonly BundleReport[]
+  /** The latest first. */
+  readonly incidents: readonly IncidentReport[]
   readonly failures: readonly Failure[]
 }
 
@@ -79,8 +96,10 @@ export type Report = { readonly runtimes: readonly RuntimeReport[]; readonly ite
 export const short = (hash: string | undefined): string => hash?.slice(0, SHORT_REVISION) ?? ''
 
 /** What the objects say, of those that are wanted; sorted by namespace, kind and name. */
-export function reportOn({ objects, contents }: Seen, wanted: readonly Wanted[]): Report {
-  const runtimes = [...objects.AgentRuntime].sort(byKey).map((object) => reportOnRuntime(object, contents))
+export function reportOn({ objects, contents, events = [] }: Seen, wanted: readonly Wanted[]): Report {
+  const runtimes = [...objects.AgentRuntime]
+    .sort(byKey)
+    .map((object) => reportOnRuntime(object, contents, incidentsOf(object, events)))
   const byRuntime = new Map(runtimes.map((runtime) => [keyOfName(runtime), runtime]))
   const items = KIND_NAMES.filter((kind) => kind !== 'AgentRuntime').flatMap((kind) =>
     [...objects[kind]].sort(byKey).map((object) => reportOnItem(kind, object, byRuntime)),
@@ -122,7 +141,28 @@ function reportOnItem(kind: Kind, object: KubeObject, runtimes: ReadonlyMap<stri
   }
 }
 
-function reportOnRuntime(object: KubeObject, contents: Seen['contents']): RuntimeReport {
+function incidentsOf(runtime: KubeObject, events: readonly KubeObject[]): readonly IncidentReport[] {
+  const { name, namespace } = runtime.metadata
+  return events
+    .filter((event) => {
+      const isAbout = textAt(event, 'regarding', 'kind') === 'AgentRuntime' && event.metadata.namespace === namespace
+      return isAbout && textAt(event, 'regarding', 'name') === name && event.action === INCIDENT_ACTION
+    })
+    .map((event) => ({
+      reason: textAt(event, 'reason') ?? '',
+      message: textAt(event, 'note') ?? '',
+      count: timesOf(event),
+      at: timeOf(event),
+      id: event.metadata.name,
+    }))
+    .sort((a, b) => b.at - a.at)
+}
+
+function reportOnRuntime(
+  object: KubeObject,
+  contents: Seen['contents'],
+  incidents: readonly IncidentReport[],
+): RuntimeReport {
   const status: RuntimeStatus | undefined = parseRuntimeStatus(object.status)
   const self = named('AgentRuntime', object)
   const standing = standingOf(object, status)
@@ -139,6 +179,7 @@ function reportOnRuntime(object: KubeObject, contents: Seen['contents']): Runtim
     standing: behindFiles(standing, bundles),
     pods: [...(status?.pods ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)),
     bundles,
+    incidents,
     failures: status?.failures ?? [],
   }
 }

@@ -14,6 +14,7 @@ import {
 } from '../../../kube/index.ts'
 // Not by way of the index: reading a ConfigMap does not need what an operator is.
 import { configMapFiles } from '../../../operator/dependents/config-map.ts'
+import { EVENTS } from '../events.ts'
 import { CONFIG_MAPS, explain, KIND_NAMES, typeOf } from '../objects.ts'
 import { bundlesOf, type Contents, type Seen } from './report.ts'
 
@@ -58,6 +59,7 @@ export function createSight(options: SightOptions, signal: AbortSignal): Sight {
     const onState = troubleOf({ type, store, fail: failed.reject, onTrouble })
     void watchObjects({ client, type, sink: store, namespace, onState }, signal)
   }
+  const events = followEvents({ client, namespace }, changed, signal)
   const objectsOf = (kind: Kind): readonly KubeObject[] => stores.get(kind)?.list() ?? []
 
   return {
@@ -65,6 +67,7 @@ export function createSight(options: SightOptions, signal: AbortSignal): Sight {
       const all = Promise.all([...stores.values()].map((store) => store.synced(signal)))
       await Promise.race([all, failed.promise])
       await configMaps.synced(signal)
+      await events.known
     },
     get seen() {
       return {
@@ -75,6 +78,7 @@ export function createSight(options: SightOptions, signal: AbortSignal): Sight {
           Workflow: objectsOf('Workflow'),
         },
         contents: configMaps.contents,
+        events: events.store.list(),
       }
     },
     subscribe: (listener) => void listeners.add(listener),
@@ -106,6 +110,24 @@ function troubleOf({ type, store, fail, onTrouble }: Trouble): (state: WatchStat
 }
 
 const CODES: Readonly<Record<string, number>> = { forbidden: 403, absent: 404 }
+
+/** Events about AgentRuntimes; none, where they may not be read. */
+function followEvents(
+  { client, namespace }: Pick<SightOptions, 'client' | 'namespace'>,
+  changed: () => void,
+  signal: AbortSignal,
+): { readonly store: Store; readonly known: Promise<void> } {
+  const known = Promise.withResolvers<void>()
+  const store = createStore({ log })
+  store.subscribe(changed)
+  const onState = ({ type }: WatchState) => {
+    if (type === 'backingOff') known.resolve()
+  }
+  const fieldSelector = 'regarding.kind=AgentRuntime'
+  void watchObjects({ client, type: EVENTS, sink: store, namespace, fieldSelector, onState }, signal)
+  store.synced(signal).then(known.resolve, known.resolve)
+  return { store, known: known.promise }
+}
 
 /** Keys of the ConfigMaps that AgentRuntimes name. */
 const namedIn = (runtimes: readonly KubeObject[]): ReadonlySet<ObjectKey> =>

@@ -51,10 +51,15 @@ export function object(kind: Kind, name: string, told: Told = {}): KubeObject {
 }
 
 /** What is seen in a namespace. @param contents by name of the ConfigMap */
-export const seen = (objects: readonly KubeObject[], contents: Readonly<Record<string, Contents>> = {}): Seen => {
+export const seen = (
+  objects: readonly KubeObject[],
+  contents: Readonly<Record<string, Contents>> = {},
+  events: readonly KubeObject[] = [],
+): Seen => {
   const of = (kind: Kind) => objects.filter((each) => each.kind === kind)
   return {
     objects: { AgentRuntime: of('AgentRuntime'), Agent: of('Agent'), Team: of('Team'), Workflow: of('Workflow') },
     contents: (key) => contents[key.replace('team/', '')] ?? { type: 'unknown' },
+    events,
   }
 }

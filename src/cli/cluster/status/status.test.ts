@@ -84,6 +84,30 @@ test('what is asked for by name and is not there is told', () => {
   expect(missingOf(reportOn(seen([object('Agent', 'a')]), wanted), wanted)).toEqual([{ kind: 'Agent', name: 'b' }])
 })
 
+/** An Event as the operator writes it. */
+const incident = (id: string, count: number, more: object = {}): KubeObject => ({
+  apiVersion: 'events.k8s.io/v1',
+  kind: 'Event',
+  metadata: { name: id, namespace: 'team' },
+  eventTime: '2026-01-01T10:00:00.000000Z',
+  type: 'Warning',
+  reason: 'ToolHostLost',
+  action: 'Run',
+  note: `pod ${id} died`,
+  regarding: { kind: 'AgentRuntime', name: 'default', namespace: 'team' },
+  ...(count === 1 ? {} : { series: { count, lastObservedTime: '2026-01-01T10:00:00.000000Z' } }),
+  ...more,
+})
+
+test('Events of another AgentRuntime, and those of another kind, are no incidents of this one', () => {
+  const other = incident('a', 1, { regarding: { kind: 'AgentRuntime', name: 'other' } })
+  const { runtimes } = reportOn(
+    seen([object('AgentRuntime', 'default')], {}, [other, incident('b', 1, { action: 'Sync' })]),
+    [],
+  )
+  expect(runtimes[0]?.incidents).toEqual([])
+})
+
 describe('changes', () => {
   const told = (before: readonly KubeObject[], after: readonly KubeObject[], contents: readonly object[] = [{}, {}]) =>
     changesBetween(report(before, contents[0]), report(after, contents[1])).map(
@@ -135,6 +159,37 @@ describe('changes', () => {
       'pod/c pod Ready, complete, reachable',
       'pod/a pod gone',
     ])
+  })
+
+  test('of what went wrong in code: what is new, and what happened again, with how often', () => {
+    const at = (incidents: readonly (readonly [id: string, count: number])[]) =>
+      reportOn(
+        seen(
+          [object('AgentRuntime', 'default')],
+          {},
+          incidents.map(([id, count]) => incident(id, count)),
+        ),
+        [],
+      )
+    const changes = changesBetween(
+      at([['a', 1]]),
+      at([
+        ['a', 1],
+        ['b', 3],
+      ]),
+    )
+    expect(changes).toEqual([
+      {
+        subject: 'agentruntime/default',
+        namespace: 'team',
+        type: 'incident',
+        text: '3 times: ToolHostLost: pod b died',
+      },
+    ])
+    expect(changesBetween(at([['b', 3]]), at([['b', 4]])).map(({ text }) => text)).toEqual([
+      '4 times: ToolHostLost: pod b died',
+    ])
+    expect(changesBetween(at([['b', 3]]), at([]))).toEqual([])
   })
 
   test('are dated, and what serves tells how long after it was written', () => {

@@ -38,6 +38,7 @@ const TONES: Readonly<Record<Change['type'], Tone | undefined>> = {
   refused: 'bad',
   waiting: 'busy',
   pod: undefined,
+  incident: 'bad',
   gone: 'dim',
 }
 

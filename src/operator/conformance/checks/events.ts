@@ -84,6 +84,8 @@ function put<T>(map: Map<string, T>, key: string, value: T | undefined): void {
   else map.set(key, value)
 }
 
+const OF_ITEMS: ReadonlySet<string> = new Set(['activated', 'rejected'])
+
 export const EVENTS: readonly Check[] = [
   {
     name: 'events: ids are bootId/number and count without gaps',
@@ -138,8 +140,9 @@ export const EVENTS: readonly Check[] = [
     name: 'events: an item that changes is told to who listens',
     run: async (session) => {
       const { lastEventId } = await session.state()
-      const wanted = { after: lastEventId, what: 'an event', ms: EVENT_MS }
-      const reading = readUntil(session, wanted, (frame) => frame.type === 'event')
+      const wanted = { after: lastEventId, what: 'an event of an item', ms: EVENT_MS }
+      // Statistics and incidents come when they come.
+      const reading = readUntil(session, wanted, (frame) => frame.type === 'event' && OF_ITEMS.has(frame.event))
       const [frames, { items }] = await Promise.all([reading, session.apply({ definitions: [agent('a')] })])
       const { outcome: _, ...active } = items[agentId('a')] ?? {}
       const event = frames.at(-1)

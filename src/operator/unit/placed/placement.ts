@@ -3,8 +3,10 @@ import { type BootContents, bootContents } from '../../boot/index.ts'
 import { place, type Signature } from '../../place/place.ts'
 import type { Desired, PodState, Verdict } from '../../ports.ts'
 import type { Difference } from '../../sync/difference.ts'
-import { bundleUnit } from '../../unit-id.ts'
+import { bundleOfUnit, bundleUnit } from '../../unit-id.ts'
 import { type Inputs, isSameList } from '../inputs.ts'
+import type { Revert } from '../reverts.ts'
+import { EarlierBundles } from './earlier.ts'
 import { Served, type Test, type Versions } from './served.ts'
 
 /** What the pods of an AgentRuntime should hold: made anew only when something that it is made from has changed. */
@@ -12,6 +14,7 @@ export class Placement {
   #desired: Desired | undefined
   /** What was placed last that is good: what takes the place of what is refused. */
   #good: Desired | undefined
+  readonly #earlier = new EarlierBundles()
   readonly #served: Served
   #madeFrom: readonly unknown[] = []
 
@@ -25,14 +28,24 @@ export class Placement {
     signature: Signature,
     { compiled, bundles, secrets, unknownSecrets, unguarded }: Inputs,
     verdicts: ReadonlyMap<string, Verdict>,
+    reverts: ReadonlyMap<string, Revert> = new Map(),
   ): Desired {
     const versions = [...secrets].flatMap(([id, { version }]) => [id, version])
     const parts = [signature.fence, signature.claim, signature.isWhole, compiled, unguarded]
-    const madeFrom = [...parts, ...bundles.values(), ...versions, ...unknownSecrets, ...verdicts.values()]
+    const madeFrom = [
+      ...parts,
+      ...bundles.values(),
+      ...versions,
+      ...unknownSecrets,
+      ...verdicts.values(),
+      ...reverts.values(),
+    ]
     if (this.#desired && isSameList(madeFrom, this.#madeFrom)) return this.#desired
     this.#madeFrom = madeFrom
+    for (const [unit, revert] of reverts) this.#goBack(bundleOfUnit(unit), revert)
     const inputs = { compiled, bundles, secrets, unknownSecrets }
-    this.#desired = place({ signature, ...inputs, held: unguarded, verdicts, before: this.#good })
+    const refused = new Map([...verdicts, ...reverts])
+    this.#desired = place({ signature, ...inputs, held: unguarded, verdicts: refused, before: this.#good })
     return this.#desired
   }
 
@@ -49,8 +62,22 @@ export class Placement {
   judge(hasPassed: Test, isServed: Test): void {
     if (this.#desired === undefined) return
     const isGood: Test = (unit, revision) => hasPassed(unit, revision) || isServed(unit, revision)
-    this.#good = lastGood(this.#good, this.#desired, isGood)
+    const before = this.#good
+    this.#good = lastGood(before, this.#desired, isGood)
+    if (this.#good !== before) this.#earlier.replaced(before, this.#good)
     this.#served.observe(this.#desired, isServed)
+  }
+
+  /** What pods have gone back from is good no more; what they went back to is, where it is held. */
+  #goBack(name: string | undefined, { revision, back }: Revert): void {
+    if (name === undefined) return
+    this.#served.drop(name, revision)
+    if (this.#good?.bundles.get(name)?.hash !== revision) return
+    const bundles = new Map(this.#good.bundles)
+    const earlier = this.#earlier.find(name, back)
+    if (earlier === undefined) bundles.delete(name)
+    else bundles.set(name, earlier)
+    this.#good = { ...this.#good, bundles }
   }
 
   /** What a pod is told first of the difference to what is placed. */

@@ -60,6 +60,11 @@ export class Served {
     })
   }
 
+  /** A version of a bundle turned out to be no good. */
+  drop(name: string, hash: string): void {
+    for (const known of [this.#bundles, this.#seeds.bundles]) if (known.get(name)?.hash === hash) known.delete(name)
+  }
+
   /**
    * What a pod is told now of the difference to what is desired; the next one tells the rest. What each pod is to keep
    * as it is, because nothing better is known, one that has nothing is given too.

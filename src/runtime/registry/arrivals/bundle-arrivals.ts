@@ -1,6 +1,6 @@
 import type { BundleFiles, BundlePush, ItemResult, Problem } from '../../../api/index.ts'
 import type { Arrival } from '../core.ts'
-import { bundleUnitId, type Served } from '../plan/served.ts'
+import { bundleUnitId, type Served, type ServedBundle } from '../plan/served.ts'
 import { type BundleParts, bundleStateOf } from '../plan/states.ts'
 import { BundleIntake, heldBackBy } from './bundle-intake.ts'
 import { arrivalOfBundle, type BundleLoader, filesOfPush, type LoadWith, settingsKey } from './prepare.ts'
@@ -98,6 +98,19 @@ export class BundleArrivals {
     this.#intake.rolledBack(files, this.#options.now())
   }
 
+  /**
+   * From now on a version serves in place of one that failed on probation, and that one is refused.
+   * @returns false when push and mount want another one anyway, or the operator holds it
+   */
+  revert(bad: string, back: { files: BundleFiles; error: Problem }): boolean {
+    return this.#intake.reverted(bad, back, this.#options.now())
+  }
+
+  /** Forgets which versions of a bundle failed on probation. */
+  pardon(name: string): void {
+    this.#intake.pardon(name)
+  }
+
   /** Takes a rollback back. */
   rollForward(name: string): void {
     this.#intake.rolledForward(name)
@@ -117,7 +130,7 @@ export class BundleArrivals {
       return { type: 'remove', id: bundleUnitId(name) }
     }
     const serving = this.#serving(name)
-    return serving?.bundle.hash === files.hash ? { type: 'put', unit: serving } : this.#load(files, using)
+    return serving?.bundle.hash === files.hash ? this.#put(serving) : this.#load(files, using)
   }
 
   /** What a push would bring, without noting it. It is kept for a while, for the push that may follow. */
@@ -126,6 +139,8 @@ export class BundleArrivals {
     if ('reason' in files) return refusedPush(name, push, files)
     const serving = this.#serving(name)
     if (serving?.bundle.hash === files.hash) return { type: 'put', unit: serving }
+    const error = this.#intake.badness(name, files.hash)
+    if (error !== undefined) return { type: 'refused', id: bundleUnitId(name), revision: files.hash, error }
     const basis: Basis = { ...using, serving }
     const kept = this.#tried.find(name, files.hash, basis)
     const arrival = kept ? ({ type: 'put', unit: kept } as const) : await this.#loadWith(files, basis)
@@ -175,7 +190,16 @@ export class BundleArrivals {
     const isUntested = arrival.type === 'refused' && arrival.error.reason === 'SelfTestFailed'
     if (isUntested) this.#untestedWith.set(files.name, using.secrets)
     else this.#untestedWith.delete(files.name)
-    return arrival
+    return arrival.type === 'put' ? this.#put(arrival.unit) : arrival
+  }
+
+  /** A version that is to serve, and what push and mount would have instead. */
+  #put(unit: ServedBundle): Arrival {
+    const { name } = unit.bundle
+    const reverted = this.#intake.revertedNow(name, this.#options.now())
+    if (reverted === undefined) return { type: 'put', unit }
+    const { hash: revision, error, files: source } = reverted
+    return { type: 'put', unit, insteadOf: { type: 'refused', id: unit.id, revision, error, source } }
   }
 
   #loadWith(files: BundleFiles, { packages, serving, ...using }: Basis): ReturnType<typeof arrivalOfBundle> {

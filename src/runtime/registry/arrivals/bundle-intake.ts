@@ -1,4 +1,4 @@
-import type { BundleFiles } from '../../../api/index.ts'
+import type { BundleFiles, Problem } from '../../../api/index.ts'
 import { type ChannelState, decide, emptyChannels, mount, operatorCall, push } from '../../files/channels.ts'
 import { type Hold, hold } from '../plan/hold.ts'
 import type { HeldBack } from '../plan/states.ts'
@@ -9,9 +9,17 @@ type Entry = {
   readonly mounted?: BundleFiles | undefined
   /** An earlier version that serves in place of `insteadOf`, for as long as that is what push and mount want. */
   readonly rollback?: { readonly files: BundleFiles; readonly insteadOf: string | undefined } | undefined
+  /** Versions that failed on probation, by hash, and why: they do not serve again by themselves. */
+  readonly bad?: ReadonlyMap<string, Problem>
   /** What was last handed out, what waited then, and what the mount showed. */
   readonly taken?: string
 }
+
+/** Most versions of one bundle that are remembered as bad. */
+export const MAX_BAD = 16
+
+/** A version that push and mount want, and that does not serve because it failed on probation. */
+export type Reverted = { readonly hash: string; readonly error: Problem; readonly files: BundleFiles | undefined }
 
 /** What is noted of a bundle at one moment. */
 export type Noted = Entry | undefined
@@ -57,6 +65,41 @@ export class BundleIntake {
     this.#entries.set(files.name, { ...this.#entry(files.name), rollback })
   }
 
+  /**
+   * Notes that a version failed on probation: another one serves until the files change, and it is bad from now on.
+   * @returns false when it is not what push and mount want, or is pinned: then nothing is noted
+   */
+  reverted(bad: string, { files, error }: { files: BundleFiles; error: Problem }, now: number): boolean {
+    const { name } = files
+    if (this.#pins.has(name) || this.#wanted(name, now) !== bad) return false
+    const entry = this.#entry(name)
+    const all = [...(entry.bad ?? []), [bad, error] as const]
+    const rollback = { files, insteadOf: bad }
+    this.#entries.set(name, { ...entry, rollback, bad: new Map(all.slice(-MAX_BAD)) })
+    return true
+  }
+
+  /** Why a version is bad; undefined when it is not. */
+  badness(name: string, hash: string): Problem | undefined {
+    return this.#entries.get(name)?.bad?.get(hash)
+  }
+
+  /** Forgets what is bad of a bundle, so that what push and mount want serves again. */
+  pardon(name: string): void {
+    const { bad, rollback, ...entry } = this.#entry(name)
+    if (bad === undefined) return
+    const isOfHand = rollback !== undefined && !bad.has(rollback.insteadOf ?? '')
+    this.#entries.set(name, { ...entry, ...(isOfHand && { rollback }) })
+  }
+
+  /** What push and mount want now, where that is bad and does not serve. */
+  revertedNow(name: string, now: number): Reverted | undefined {
+    const hash = this.#wanted(name, now)
+    const error = hash === undefined ? undefined : this.badness(name, hash)
+    if (hash === undefined || error === undefined || this.#decide(name, now).serve === hash) return undefined
+    return { hash, error, files: this.#sources(name).find((files) => files.hash === hash) }
+  }
+
   /** What push and mount want serves again. */
   rolledForward(name: string): void {
     const entry = this.#entries.get(name)
@@ -80,8 +123,9 @@ export class BundleIntake {
     const mounted = entry?.mounted ?? (pushed === undefined ? before.mounted : undefined)
     const { lastCallAt = before.channels.lastCallAt } = entry?.channels ?? {}
     const channels = mount({ ...before.channels, lastCallAt }, mounted?.hash, now)
+    const bad = entry?.bad ?? before.bad
     if (before.pushed === undefined && mounted === undefined) this.#entries.delete(name)
-    else this.#entries.set(name, { ...before, mounted, channels })
+    else this.#entries.set(name, { ...before, mounted, channels, ...(bad && { bad }) })
   }
 
   /** Replaces all pins. Returns the bundles whose pin came, changed or went. */
@@ -152,14 +196,20 @@ export class BundleIntake {
   }
 
   #decide(name: string, now: number): Hold {
-    const { rollback } = this.#entry(name)
-    const wanted = this.#wanted(name, now)
+    const serving = this.#options.serving(name)?.hash
     return hold({
       pin: this.#pins.get(name),
-      wanted: rollback && rollback.insteadOf === wanted ? rollback.files.hash : wanted,
-      serving: this.#options.serving(name)?.hash,
+      wanted: this.#wantedInstead(name, this.#wanted(name, now), serving),
+      serving,
       held: new Set(this.#sources(name).map(({ hash }) => hash)),
     })
+  }
+
+  /** What is to serve where push and mount want a version: another one after a rollback, and in place of a bad one. */
+  #wantedInstead(name: string, wanted: string | undefined, serving: string | undefined): string | undefined {
+    const { rollback, bad } = this.#entry(name)
+    if (rollback && rollback.insteadOf === wanted) return rollback.files.hash
+    return wanted !== undefined && bad?.has(wanted) ? (serving ?? wanted) : wanted
   }
 
   #keyOf(name: string, { serve, waits }: Hold): string {

@@ -1,5 +1,8 @@
 import type { BundleFiles } from '../../../api/index.ts'
 
+/** Earlier versions of a bundle that can be gone back to by hand. */
+export const KEPT_VERSIONS = 3
+
 /** Bytes of them, of one bundle: two of the largest. */
 const MAX_KEPT_BYTES = 16_777_216
 
@@ -20,6 +23,13 @@ export class GoodVersions {
     const before = this.#versions.get(name)
     if (files === undefined) this.#versions.delete(name)
     else if (before?.serving.hash !== files.hash) this.#versions.set(name, next(before, files, this.#kept))
+  }
+
+  /** An earlier version turned out to be no good. */
+  drop(name: string, hash: string): void {
+    const versions = this.#versions.get(name)
+    if (versions === undefined) return
+    this.#versions.set(name, { ...versions, earlier: versions.earlier.filter((files) => files.hash !== hash) })
   }
 
   /** The version that served before the one that serves. */

@@ -5,13 +5,16 @@ import type { Work } from './item-arrivals.ts'
 import { Tickets } from './tickets.ts'
 
 /** How arrivals come. */
-export type Taking = Pick<Settlement, 'source' | 'noticed'> & {
+export type Taking = Pick<Settlement, 'source' | 'noticed' | 'wentBack'> & {
   /** Fence under which a call was admitted, and what to do before it is refused because a newer one was meanwhile. */
   readonly admitted?: { readonly fence: number; readonly overtaken: () => Promise<void> }
 }
 
 /** Moments on the registry's clock: when the preparation began, and when all was loaded. */
-export type Prelude = Pick<Settlement, 'source' | 'noticed'> & { readonly started: number; readonly loaded: number }
+export type Prelude = Pick<Settlement, 'source' | 'noticed' | 'wentBack'> & {
+  readonly started: number
+  readonly loaded: number
+}
 
 /** An arrival that is ready to be committed, if it still is the newest of its id. */
 export type Prepared = {

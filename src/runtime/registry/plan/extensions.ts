@@ -1,6 +1,6 @@
 import type { ExtensionPoint } from '../../../api/index.ts'
 import type { LoadedBundle } from '../../files/loaded.ts'
-import type { ServedExtension } from '../snapshot.ts'
+import type { ServedExtension, Snapshot } from '../snapshot.ts'
 
 /**
  * The extensions of all bundles by point, in the order in which they run: by name, then in the order of the bundles,
@@ -22,6 +22,12 @@ export function extensionsOf(bundles: Iterable<LoadedBundle>): Map<ExtensionPoin
     sorted.map(({ served }) => served),
     ({ description }) => description.point,
   )
+}
+
+/** The extensions that serve as `bundle/path`, as a state tells them: absent where there are none. */
+export function extensionPaths({ extensions }: Pick<Snapshot, 'extensions'>): { readonly extensions?: string[] } {
+  const paths = [...extensions.values()].flat().map(({ description: { bundle, file } }) => `${bundle}/${file}`)
+  return paths.length === 0 ? {} : { extensions: paths.sort() }
 }
 
 /** By code units: the same everywhere. */

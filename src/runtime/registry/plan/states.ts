@@ -47,5 +47,11 @@ export function bundleStateOf({ active, record, heldBack, mount }: BundleParts):
 
 function candidateOf(record: CandidateRecord): NonNullable<BundleState['candidate']> {
   const { revision } = record
-  return { ...(revision !== undefined && { hash: revision }), ...describeCandidate(record) }
+  const { outcome, error } = describeCandidate(record)
+  const isReverted = error?.reason === 'RevertedByProbation'
+  return {
+    ...(revision !== undefined && { hash: revision }),
+    outcome: isReverted ? 'reverted' : outcome,
+    ...(error && { error }),
+  }
 }

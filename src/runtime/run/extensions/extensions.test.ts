@@ -261,7 +261,8 @@ describe('an extension costs its change and no more', () => {
       ended: () => undefined,
       tokens: () => undefined,
       toolCall: () => undefined,
-      extension: (_run, { name }, result) => void results.push(`${name} ${result}`),
+      called: () => undefined,
+      extension: (_run, { name }, result) => void results.push(`${name} ${result === 'ok' ? result : result.reason}`),
     }
     const { ask, model } = setup(answers('ok'), [...others, bad(execute)], { observer })
     expect(resultOf(await ask('hi'))).toBe('ok')

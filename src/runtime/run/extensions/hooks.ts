@@ -4,7 +4,7 @@ import { type ModelTurn, parseArguments } from '../../models/index.ts'
 import type { ServedExtension } from '../../registry/snapshot.ts'
 import type { RunContext } from '../context.ts'
 import type { ToolCallView } from '../events.ts'
-import { surroundingsOf, withinLimit } from '../tool-context.ts'
+import { surroundingsOf, withinLimit, withoutSecrets } from '../tool-context.ts'
 import { type Change, changeAt, promptMessages } from './change.ts'
 
 /** How a call of a tool ended, as extensions see and may change it. */
@@ -133,11 +133,13 @@ async function ask<P extends ExtensionPoint>(
     const answer = await withinLimit(context, limits, (inner) => bundle.tools.extend(file, event, inner))
     const change = changeAt(point, file, answer)
     env.observer?.extension(subject, description, 'ok')
+    env.observer?.called(bundle, file)
     return change
   } catch (error) {
     if (signal.aborted) throw signal.reason
-    const problem = problemOf(error, 'ExtensionFailed')
-    env.observer?.extension(subject, description, problem.reason)
+    const problem = problemOf(withoutSecrets(error, context), 'ExtensionFailed')
+    env.observer?.extension(subject, description, problem)
+    env.observer?.called(bundle, file, problem)
     env.surroundings?.log.warn('an extension failed, the run goes on without its change', { ...origin, problem })
     return undefined
   }

@@ -1,25 +1,27 @@
 import { type RequestHandler, Router } from 'express'
 import { z } from 'zod'
-import { ProblemError, problemOfIssues } from '../../../api/index.ts'
+import { EXTENSION_POINTS, type Problem, ProblemError, problemOfIssues } from '../../../api/index.ts'
 import { systemClock } from '../../../clock.ts'
 import type { SnapshotSource } from '../../registry/port.ts'
-import { callWithin, surroundingsOf, type ToolSurroundings } from '../../run/index.ts'
+import { callWithin, type RunObserver, surroundingsOf, type ToolSurroundings } from '../../run/index.ts'
 import type { ToolDescription } from '../../tools/port.ts'
 import { readBody } from '../http/body.ts'
 import { HttpError } from '../http/errors.ts'
 import { param, route } from '../http/route.ts'
-import { toolView } from './views.ts'
+import { extensionView, toolView } from './views.ts'
 
 export type ToolRoutesDeps = {
   readonly snapshots: SnapshotSource
   /** Told of every call that was made, for metrics. */
   readonly onToolCall: (tool: ToolDescription, result: 'ok' | 'error') => void
+  /** Told of how every call ended that its client waited for, and why where it failed. */
+  readonly onCalled: RunObserver['called']
   readonly surroundings?: ToolSurroundings | undefined
 }
 
 const callBody = z.strictObject({ arguments: z.record(z.string(), z.json()).default({}) })
 
-/** `GET /tools`, `POST /tools/{name}/call` and `POST /tools/{bundle}/{name}/call`. */
+/** `GET /tools`, `POST /tools/{name}/call`, `POST /tools/{bundle}/{name}/call` and `GET /extensions`. */
 export function toolRoutes(deps: ToolRoutesDeps): Router {
   const router = Router()
   const { snapshots } = deps
@@ -31,6 +33,14 @@ export function toolRoutes(deps: ToolRoutesDeps): Router {
       },
     ],
   })
+  route(router, '/extensions', {
+    get: [
+      (_req, res) => {
+        const { extensions } = snapshots.current
+        res.json(EXTENSION_POINTS.flatMap((point) => (extensions.get(point) ?? []).map(extensionView)))
+      },
+    ],
+  })
   route(router, '/tools/:name/call', { post: [...readBody, callHandler(deps)] })
   route(router, '/tools/:bundle/:name/call', { post: [...readBody, callHandler(deps)] })
   return router
@@ -39,7 +49,7 @@ export function toolRoutes(deps: ToolRoutesDeps): Router {
 const LEFT = new ProblemError({ reason: 'RunCancelled', message: 'the client left' })
 
 /** Calls a tool outside of any run, on the version that serves, within the settings' time; a client that leaves aborts the call. */
-function callHandler({ snapshots, onToolCall, surroundings }: ToolRoutesDeps): RequestHandler {
+function callHandler({ snapshots, onToolCall, onCalled, surroundings }: ToolRoutesDeps): RequestHandler {
   return async (req, res) => {
     const [bundle, name] = [param(req.params, 'bundle'), param(req.params, 'name')]
     const body = callBody.safeParse(req.body ?? {})
@@ -53,7 +63,8 @@ function callHandler({ snapshots, onToolCall, surroundings }: ToolRoutesDeps): R
       const { description, bundle: version } = tool
       const { timeoutSeconds } = snapshot.settings.definition.spec.tools
       const around = surroundingsOf(surroundings, snapshot, { bundle: version.name, tool: description.name })
-      const limits = { timeoutSeconds, clock: systemClock, context: { signal: left.signal, ...around } }
+      const ended = (problem?: Problem) => onCalled(version, description.file, problem)
+      const limits = { timeoutSeconds, clock: systemClock, context: { signal: left.signal, ...around }, ended }
       const call = callWithin(tool, body.data.arguments, limits)
       call.then(
         () => onToolCall(description, 'ok'),

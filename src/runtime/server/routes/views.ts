@@ -1,7 +1,7 @@
 import type { JSONObject } from '@ai-sdk/provider'
 import type { AgentSpec, RunnablePlural, TeamSpec, WorkflowSpec } from '../../../api/index.ts'
 import { findPromptBundle } from '../../registry/index.ts'
-import type { ActiveItem, ServedTool, Snapshot } from '../../registry/snapshot.ts'
+import type { ActiveItem, ServedExtension, ServedTool, Snapshot } from '../../registry/snapshot.ts'
 import { type EffectiveTool, effectiveTools } from '../../run/tools.ts'
 
 /** AgentOS's word for one of each kind, as its messages write it. */
@@ -48,6 +48,15 @@ export const toolView = ({ description: tool, bundle }: ServedTool): JSONObject 
   description: tool.description,
   parameters: plain(tool.parameters),
   file: tool.file,
+  bundle_hash: bundle.hash,
+})
+
+/** An extension as `/extensions` shows it. */
+export const extensionView = ({ description, bundle }: ServedExtension): JSONObject => ({
+  name: description.name,
+  point: description.point,
+  bundle: description.bundle,
+  file: description.file,
   bundle_hash: bundle.hash,
 })
 

@@ -81,6 +81,29 @@ describe('the store of states', () => {
     refused.close()
     expect(serving.states.read('n')).toBeUndefined()
   })
+  test('refuses a version that has set too much together with what is there, and takes nothing of it', () => {
+    const store = createStateStore()
+    const [serving, candidate] = [store.open('support'), store.open('support')]
+    candidate.states.write('a', 'kept aside')
+    candidate.states.write('b', 'x'.repeat(MAX_STATE_BYTES / 2))
+    serving.settle()
+    serving.states.write('c', 'x'.repeat(MAX_STATE_BYTES / 2))
+    expect(() => candidate.settle()).toThrow(/state "b" makes more than 1048576 bytes/)
+    expect(Object.keys(serving.values())).toEqual(['c'])
+    serving.states.write('c', '')
+    candidate.settle()
+    expect(serving.states.read('a')).toBe('kept aside')
+  })
+  test('takes values together that fit only because one of them becomes smaller', () => {
+    const store = createStateStore()
+    const [serving, candidate] = [store.open('support'), store.open('support')]
+    serving.settle()
+    serving.states.write('z', 'x'.repeat(MAX_STATE_BYTES / 2))
+    candidate.states.write('a', 'x'.repeat(MAX_STATE_BYTES / 2))
+    candidate.states.write('z', '')
+    candidate.settle()
+    expect(serving.states.read('z')).toBe('')
+  })
   test('takes what a version sets whose modules a newer one has kept', () => {
     const store = createStateStore()
     const [old, next] = [store.open('support'), store.open('support')]

@@ -1,4 +1,5 @@
 import type { JSONValue } from '@ai-sdk/provider'
+import { ProblemError } from '../../../api/reason.ts'
 import { messageOf } from '../modules/thrown.ts'
 import { plainJson } from './result.ts'
 
@@ -18,33 +19,40 @@ export const MAX_STATE_BYTES = 1_048_576
 const NAME = /^[a-zA-Z0-9_.-]{1,64}$/
 
 /**
- * States over some values. Both the parent's store and a child's copy are one.
+ * States over some values. Both the parent's store and a child's copy are one. `writeAll` writes all of them, or none.
  * @param written told of each value that was set
  */
 export function createStates(
   values: StateValues = {},
   written: (name: string, value: JSONValue) => void = () => undefined,
-): BundleStates & { values(): StateValues } {
+): BundleStates & { values(): StateValues; writeAll(values: StateValues): void } {
   const kept = new Map(Object.entries(values).map(([name, value]) => [name, entryOf(name, value)]))
   let bytes = [...kept.values()].reduce((sum, entry) => sum + entry.bytes, 0)
-  return {
-    read: (name) => kept.get(name)?.value,
-    write: (name, value) => {
-      const entry = entryOf(name, value)
-      const after = bytes - (kept.get(name)?.bytes ?? 0) + entry.bytes
-      if (after > MAX_STATE_BYTES)
-        throw new RangeError(
-          `state "${name}" makes more than ${MAX_STATE_BYTES} bytes of the bundle's states: keep less`,
-        )
-      bytes = after
+  const put = (entries: readonly (readonly [string, Entry])[]) => {
+    const after = entries.reduce((sum, [name, entry]) => sum + entry.bytes - (kept.get(name)?.bytes ?? 0), bytes)
+    if (after > MAX_STATE_BYTES) {
+      const [largest] = entries.toSorted(([, a], [, b]) => b.bytes - a.bytes)
+      throw new RangeError(
+        `state "${largest?.[0]}" makes more than ${MAX_STATE_BYTES} bytes of the bundle's states: keep less`,
+      )
+    }
+    bytes = after
+    for (const [name, entry] of entries) {
       kept.set(name, entry)
       written(name, entry.value)
-    },
+    }
+  }
+  return {
+    read: (name) => kept.get(name)?.value,
+    write: (name, value) => put([[name, entryOf(name, value)]]),
+    writeAll: (all) => put(Object.entries(all).map(([name, value]) => [name, entryOf(name, value)])),
     values: () => Object.fromEntries([...kept].map(([name, { value }]) => [name, value])),
   }
 }
 
-function entryOf(name: string, value: unknown): { readonly value: JSONValue; readonly bytes: number } {
+type Entry = { readonly value: JSONValue; readonly bytes: number }
+
+function entryOf(name: string, value: unknown): Entry {
   if (typeof name !== 'string' || !NAME.test(name))
     throw new TypeError(`the state name ${JSON.stringify(name)} must have 1 to 64 letters, digits, "_", "-" or "."`)
   const copy = frozenCopy(name, value)
@@ -86,7 +94,10 @@ export type StateSession = {
   readonly states: BundleStates
   /** All values as they are now. */
   values(): StateValues
-  /** The version may serve: what it has set so far counts, and what it sets from now on counts at once. */
+  /**
+   * The version may serve: what it has set so far counts, and what it sets from now on counts at once.
+   * @throws ProblemError ToolLoadFailed when that is too much together with what others have set: then none of it counts
+   */
   settle(): void
   /** The version is gone, or was refused. Idempotent. */
   close(): void
@@ -129,7 +140,11 @@ function sessionOver(shared: ReturnType<typeof createStates>, release: () => voi
     values: () => (phase === 'serving' ? shared.values() : { ...shared.values(), ...aside.values() }),
     settle: () => {
       if (phase === 'serving') return
-      for (const [name, value] of Object.entries(aside.values())) shared.write(name, value)
+      try {
+        shared.writeAll(aside.values())
+      } catch (error) {
+        throw new ProblemError({ reason: 'ToolLoadFailed', message: messageOf(error) }, { cause: error })
+      }
       phase = 'serving'
     },
     close: () => {

@@ -6,7 +6,7 @@ import { createLinker } from '../modules/link.ts'
 import { createTrace } from '../modules/trace.ts'
 import type { ToolLoadOptions } from '../port.ts'
 import type { LoadMessage } from './channel/messages.ts'
-import { loadProblem, type Source } from './failures.ts'
+import { loadProblem, lossOf, type Source } from './failures.ts'
 import type { HostEvents } from './host/host-process.ts'
 import { HostedSet, type HostSupply } from './hosted-set.ts'
 
@@ -54,6 +54,7 @@ export async function loadHosted(candidate: Candidate, supply: HostSupply): Prom
     supply,
     report: { reloaded: loaded.reloaded, kept: [], stages },
     load: () => loadMessage(candidate, false),
+    lost: (end) => candidate.options.onHostLost?.(lossOf(end, source)),
     closed: candidate.session.close,
   })
 }

@@ -4,9 +4,10 @@ import { refusedByV8 } from '../modules/compile.ts'
 import type { Linker } from '../modules/link.ts'
 import type { Program } from '../modules/program.ts'
 import type { Trace } from '../modules/thrown.ts'
+import type { HostLoss } from '../port.ts'
 import type { Work } from './channel/messages.ts'
 import { Refused } from './host/calls.ts'
-import { HostLost } from './host/end.ts'
+import { type HostEnd, HostLost } from './host/end.ts'
 
 /** What tells of failures in the words of the source, as its author wrote it. */
 export type Source = {
@@ -35,6 +36,13 @@ export function callProblem(error: unknown, work: Work, file: string | undefined
   return work.type === 'tool'
     ? new ProblemError({ reason: 'ToolFailed', message: `tool ${work.name} failed: ${process}`, ...place })
     : new ProblemError({ reason: 'ExtensionFailed', message: `${work.file} failed: ${process}`, ...place })
+}
+
+/** The end of a host that served, for who called nothing. */
+export function lossOf({ cause, message, stack = '', during = [] }: HostEnd, source: Source): HostLoss {
+  const calls = during.length === 0 ? '' : `; calls under way: ${during.join(', ')}`
+  const told = `the process of the tools of bundle ${source.bundle.name} ${message}${calls}`
+  return { cause, message: told, ...placeOf(stack, source) }
 }
 
 function refusedProblem({ failure }: Refused, source: Source): unknown {

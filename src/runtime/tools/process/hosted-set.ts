@@ -1,11 +1,11 @@
 import type { JSONObject, JSONValue } from '@ai-sdk/provider'
-import { ProblemError } from '../../../api/index.ts'
+import { type EndCause, ProblemError } from '../../../api/index.ts'
 import { abandonOnAbort } from '../../../clock.ts'
 import type { ExtensionDescription, LoadReport, ToolCallContext, ToolDescription, ToolSet } from '../port.ts'
 import type { Loaded } from './channel/answers.ts'
 import type { LoadMessage, Work } from './channel/messages.ts'
 import { callProblem, loadProblem, type Source } from './failures.ts'
-import { type EndCause, type HostEnd, HostLost } from './host/end.ts'
+import { type HostEnd, HostLost } from './host/end.ts'
 import type { HostEvents, HostProcess } from './host/host-process.ts'
 
 /** What sets of one runtime share. */
@@ -29,6 +29,8 @@ export type HostedSetOptions = {
   /** What another host has to load to take its place. */
   readonly load: () => LoadMessage
   readonly supply: HostSupply
+  /** Told of each of its hosts that ended before its time. */
+  readonly lost: (end: HostEnd) => void
   /** Called once, when the set is disposed of. */
   readonly closed: () => void
 }
@@ -177,6 +179,7 @@ export class HostedSet implements ToolSet {
   #lost(host: HostProcess, end: HostEnd): void {
     if (this.#state.type !== 'serving' || this.#state.host !== host) return
     this.#options.supply.onRestart(end.cause)
+    this.#options.lost(end)
     this.#leave(host.gone)
     if (!this.#throttle(end)) void this.#start().catch(() => undefined)
   }
@@ -207,7 +210,10 @@ export class HostedSet implements ToolSet {
       })
     } catch (error) {
       const end = error instanceof HostLost ? error.end : endOfLoad(error)
-      if (this.#state.type === 'starting' && !this.#throttle(end)) this.#state = { type: 'asleep' }
+      if (this.#state.type === 'starting') {
+        this.#options.lost(end)
+        if (!this.#throttle(end)) this.#state = { type: 'asleep' }
+      }
       throw loadProblem(error, source)
     }
     if (this.#state.type === 'starting') this.#state = { type: 'serving', host }

@@ -1,10 +1,9 @@
-import { DEFAULT_TOOL_MEMORY_MIB } from '../../../api/index.ts'
+import { DEFAULT_TOOL_MEMORY_MIB, type EndCause } from '../../../api/index.ts'
 import { createStateStore } from '../author/state.ts'
 import { createToolSet } from '../in-thread/tool-set.ts'
 import { createCompiler } from '../modules/compile.ts'
 import type { ToolHost, ToolSet } from '../port.ts'
 import { type Candidate, loadHosted, sourceOf } from './candidate.ts'
-import type { EndCause } from './host/end.ts'
 import { CLOSED, HostProcess } from './host/host-process.ts'
 import { MemoryWatch } from './host/memory.ts'
 import { type HostKind, type HostOutput, spawnHost } from './host/spawn.ts'
@@ -61,7 +60,9 @@ export function createProcessHost(options: ProcessHostOptions, signal: AbortSign
       try {
         const started = performance.now()
         const source = sourceOf(bundle, packages, compile)
-        const candidate = { source, session, transform: performance.now() - started, options: loadOptions }
+        // A set keeps its options for as long as it lives: with the version before it, it would keep all that ever were.
+        const kept = { ...loadOptions, previous: undefined }
+        const candidate = { source, session, transform: performance.now() - started, options: kept }
         if (source.program.entries.length === 0) return withoutCode(candidate)
         const set = await loadHosted(candidate, {
           useHost: (load) => standby.use({ packages, memoryMiB }, load),

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import type { EndCause } from '../../../api/index.ts'
 import { bundleFrom, type Sources } from '../../files/bundle.fixture.ts'
 import type { ToolLoadOptions, ToolSet } from '../port.ts'
-import type { EndCause } from './host/end.ts'
 import { createProcessHost, type ProcessHost, type ProcessHostOptions } from './process-host.ts'
 
 /** A process host for tests, and what it told of. */

@@ -11,6 +11,9 @@ const HEAR_MS = 250
 /** How long a call may go on after it was given up, in milliseconds. */
 const SETTLE_MS = 1_000
 
+/** Calls that the end of a host is told with. */
+const MAX_TOLD = 5
+
 type Call = {
   readonly what: string
   readonly answered: PromiseWithResolvers<JSONValue>
@@ -52,6 +55,12 @@ export class Calls {
   /** Calls that somebody waits for. */
   get underWay(): number {
     return [...this.#calls.values()].filter(({ state }) => state !== 'givenUp').length
+  }
+
+  /** What code runs for, given up or not: each once, a few at most. */
+  get running(): string[] {
+    const begun = [...this.#calls.values()].filter(({ state }) => state !== 'sent')
+    return [...new Set(begun.map(({ what }) => what))].slice(0, MAX_TOLD)
   }
 
   /** Resolves when nobody waits for any call; no other may be started from now on. */

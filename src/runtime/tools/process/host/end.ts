@@ -1,15 +1,25 @@
-/** Why a host ended, as metrics tell it. */
-export const END_CAUSES = ['memory', 'deadline', 'exit', 'signal', 'uncaught', 'protocol'] as const
-export type EndCause = (typeof END_CAUSES)[number]
+import type { EndCause } from '../../../../api/index.ts'
 
 /** How a host ended. `message` completes the sentence "the process of the tools …". */
-export type HostEnd = { readonly cause: EndCause; readonly message: string; readonly stack?: string }
+export type HostEnd = {
+  readonly cause: EndCause
+  readonly message: string
+  readonly stack?: string
+  /** Tools and files of extensions whose calls it was about. */
+  readonly during?: readonly string[]
+}
 
 const MIB = 1_048_576
 
 export const overMemory = (bytes: number, limitMiB: number): HostEnd => ({
   cause: 'memory',
   message: `used ${Math.ceil(bytes / MIB)} MiB of memory, more than spec.tools.memoryMiB: ${limitMiB}`,
+})
+
+/** @param bytes that it had of its own when it and the others had nearly filled the container */
+export const crowdedOut = (bytes: number, containerBytes: number): HostEnd => ({
+  cause: 'memory',
+  message: `was ended with ${Math.ceil(bytes / MIB)} MiB of memory, before it and the others had filled the container: raise spec.resources.limits.memory (${Math.floor(containerBytes / MIB)}Mi)`,
 })
 
 /** A process that ended by itself, by its exit code or signal. */

@@ -9,7 +9,7 @@ import { encodeFrame, FrameReader } from '../channel/frames.ts'
 import type { LoadMessage, ToHost, WarmMessage, Work } from '../channel/messages.ts'
 import { Quota } from '../channel/quota.ts'
 import { Calls, Refused } from './calls.ts'
-import { endOf, type HostEnd, HostLost, overMemory } from './end.ts'
+import { crowdedOut, endOf, type HostEnd, HostLost, overMemory } from './end.ts'
 import type { MemoryWatch } from './memory.ts'
 
 /** What the code of a host says of itself, without being asked. */
@@ -71,8 +71,9 @@ export class HostProcess {
     const sent = (message: ToHost) => this.#send(message)
     this.#calls = new Calls({ send: sent, hangs: (what) => this.kill(hangs(what)), stuck: () => this.#stuck.resolve() })
     const over = (bytes: number) => this.kill(overMemory(bytes, memoryMiB))
+    const crowds = (bytes: number, containerBytes: number) => this.kill(crowdedOut(bytes, containerBytes))
     const limitBytes = memoryMiB * 1_048_576
-    this.#unwatch = child.pid === undefined ? () => undefined : memory.add({ pid: child.pid, limitBytes, over })
+    this.#unwatch = child.pid === undefined ? () => undefined : memory.add({ pid: child.pid, limitBytes, over, crowds })
     child.on('error', (error) => this.#finish({ cause: 'exit', message: `could not be started: ${error.message}` }))
     // Not 'exit': what the process still said comes first.
     child.on('close', (code, signal) => {
@@ -182,8 +183,8 @@ export class HostProcess {
     this.#state = { type: 'ended', end }
     this.#unwatch()
     if (before.type === 'loading') before.loading.answered.reject(new HostLost(end, true))
+    this.#ended.resolve({ ...end, during: this.#calls.running })
     this.#calls.lost(end)
-    this.#ended.resolve(end)
   }
 
   async #whenReady(): Promise<void> {

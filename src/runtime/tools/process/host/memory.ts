@@ -4,46 +4,85 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 const EVERY_MS = 20
 const STATM_BYTES = 128
 const AT_PAGESZ = 6n
+const MIB = 1_048_576
+/** What is left free of a container: the kernel's own share, and what code fills until the next look. */
+const RESERVE_BYTES = 64 * MIB
+/** A process that has less of its own is not what fills a container: one without work has 20 MiB. */
+const BLAMED_BYTES = 32 * MIB
 
 export type WatchedMemory = {
   readonly pid: number
   readonly limitBytes: number
   /** Called once, with the resident size that is over the limit. */
   readonly over: (bytes: number) => void
+  /** Called once: the container is nearly full, and `bytes` of it are this process's own, more than of those that stay. */
+  readonly crowds: (bytes: number, containerBytes: number) => void
 }
 
-/** Looks at the resident memory of processes, and says when one is over its limit. */
+type Watched = { readonly file: number; readonly memory: WatchedMemory }
+/** In bytes; `own` is what no other process has too. */
+type Size = { readonly resident: number; readonly own: number }
+
+/**
+ * Looks at the memory of processes, and says when one is over its limit. Together with this process they share a
+ * container, which the kernel may end as a whole when it is full: the largest of them are told before that.
+ */
 export class MemoryWatch {
-  readonly #watched = new Map<number, { readonly file: number; readonly memory: WatchedMemory }>()
+  readonly #watched = new Map<number, Watched>()
   readonly #buffer = Buffer.alloc(STATM_BYTES)
   readonly #pageBytes = pageBytes()
-  #timer: NodeJS.Timeout | undefined
+  readonly #containerBytes: number
+  /** While anything is watched. */
+  #looking: { readonly timer: NodeJS.Timeout; readonly self: number } | undefined
+
+  /** @param containerBytes that this process and those that it watches may take together */
+  constructor(containerBytes = process.constrainedMemory() || Number.POSITIVE_INFINITY) {
+    this.#containerBytes = containerBytes
+  }
 
   /** Returns what ends the watch. Where the system has no /proc nothing is watched. */
   add(memory: WatchedMemory): () => void {
     const file = openStatm(memory.pid)
     if (file === undefined) return () => undefined
     this.#watched.set(memory.pid, { file, memory })
-    this.#timer ??= setInterval(() => this.#look(), EVERY_MS).unref()
+    this.#looking ??= this.#begin()
     return () => this.#remove(memory.pid)
   }
 
-  #look(): void {
+  #begin() {
+    const self = openSync('/proc/self/statm', 'r')
+    return { self, timer: setInterval(() => this.#look(self), EVERY_MS).unref() }
+  }
+
+  #look(self: number): void {
+    const large: { readonly memory: WatchedMemory; readonly own: number }[] = []
+    let total = this.#sizeOf(self).own
     for (const { file, memory } of this.#watched.values()) {
-      const bytes = this.#residentBytes(file)
-      if (bytes <= memory.limitBytes) continue
+      const { resident, own } = this.#sizeOf(file)
+      if (resident > memory.limitBytes) {
+        this.#remove(memory.pid)
+        memory.over(resident)
+        continue
+      }
+      total += own
+      if (own > BLAMED_BYTES) large.push({ memory, own })
+    }
+    for (const { memory, own } of large.sort((one, other) => other.own - one.own)) {
+      if (total <= this.#containerBytes - RESERVE_BYTES) return
+      total -= own
       this.#remove(memory.pid)
-      memory.over(bytes)
+      memory.crowds(own, this.#containerBytes)
     }
   }
 
-  /** Of a process that is gone, 0. */
-  #residentBytes(file: number): number {
+  /** Of a process that is gone, nothing. */
+  #sizeOf(file: number): Size {
     try {
       const length = readSync(file, this.#buffer, 0, STATM_BYTES, 0)
-      return Number(this.#buffer.toString('latin1', 0, length).split(' ')[1] ?? 0) * this.#pageBytes
+      const [, resident = 0, shared = 0] = this.#buffer.toString('latin1', 0, length).split(' ').map(Number)
+      return { resident: resident * this.#pageBytes, own: (resident - shared) * this.#pageBytes }
     } catch {
-      return 0
+      return { resident: 0, own: 0 }
     }
   }
 
@@ -52,9 +91,10 @@ export class MemoryWatch {
     if (watched === undefined) return
     this.#watched.delete(pid)
     closeSync(watched.file)
-    if (this.#watched.size > 0) return
-    clearInterval(this.#timer)
-    this.#timer = undefined
+    if (this.#watched.size > 0 || this.#looking === undefined) return
+    clearInterval(this.#looking.timer)
+    closeSync(this.#looking.self)
+    this.#looking = undefined
   }
 }
 

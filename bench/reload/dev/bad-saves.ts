@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'undici'
-import type { Context } from '../lib/bench.ts'
-import type { Midflight } from '../lib/midflight.ts'
-import { between, shuffled } from '../lib/random.ts'
-import type { Table, Target } from '../lib/report.ts'
+import type { Context } from '../../lib/bench.ts'
+import type { Midflight } from '../../lib/midflight.ts'
+import { between, shuffled } from '../../lib/random.ts'
+import type { Table, Target } from '../../lib/report.ts'
 import { type Answer, ask, SAVES, type Save, type Subject } from './subjects.ts'
 
 export type BadSaves = {

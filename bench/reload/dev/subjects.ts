@@ -31,7 +31,7 @@ export function subjectsIn(directory: string): readonly Subject[] {
     {
       name: 'prompt',
       path: join(directory, 'prompts/support.md'),
-      good: (token) => `You answer questions about the weather, version ${token}.\n\n${GUIDANCE}`,
+      good: weatherPrompt,
       bad: (token) => `You answer badly, version ${token}.\n\n{{include "missing-${token}.md"}}\n`,
       call: { path: '/agents/support/runs', body: JSON.stringify({ message: 'hello', stream: false }) },
     },
@@ -53,7 +53,11 @@ const GUIDANCE = Array.from(
   (_, n) => `${n + 1}. Say what is known, say what is not, and name the place that the question is about.\n`,
 ).join('')
 
-const weatherTool = (token: string): string => `
+/** Two pages of text. */
+export const weatherPrompt = (token: string): string =>
+  `You answer questions about the weather, version ${token}.\n\n${GUIDANCE}`
+
+export const weatherTool = (token: string): string => `
 type Arguments = { city: string; unit?: 'celsius' | 'fahrenheit' }
 type Reading = { readonly degrees: number; readonly sky: 'clear' | 'cloudy' | 'rain' }
 
@@ -86,7 +90,7 @@ export default {
 
 export type Answer = { readonly status: number; readonly text: string }
 
-export async function ask(client: Client, { call }: Subject): Promise<Answer> {
+export async function ask(client: Client, { call }: Pick<Subject, 'call'>): Promise<Answer> {
   const { statusCode, body } = await client.request({
     method: 'POST',
     path: call.path,

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'undici'
-import type { Context } from '../lib/bench.ts'
-import type { Midflight } from '../lib/midflight.ts'
-import { median, type Spread, spread } from '../lib/numbers.ts'
-import { between, shuffled } from '../lib/random.ts'
-import type { Table, Target } from '../lib/report.ts'
+import type { Context } from '../../lib/bench.ts'
+import type { Midflight } from '../../lib/midflight.ts'
+import { median, type Spread, spread } from '../../lib/numbers.ts'
+import { between, shuffled } from '../../lib/random.ts'
+import type { Table, Target } from '../../lib/report.ts'
 import { ask, SAVES, type Save, type Subject } from './subjects.ts'
 
 const LIMIT_MS = 5_000

@@ -1,0 +1,72 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { PodFailure, Verdict } from '../ports.ts'
+import { bundleUnit } from '../unit-id.ts'
+import type { PodEntry } from './pods.ts'
+
+/** A version of a bundle that pods have gone back from by themselves. */
+export type Revert = Verdict & {
+  /** Hash that they went back to; undefined where they differ. */
+  readonly back: string | undefined
+}
+
+type Known = Revert & { readonly processes: readonly Process[] }
+type Process = { readonly uid: string; readonly bootId: string }
+
+type Pod = Pick<PodEntry, 'name' | 'uid' | 'connection'>
+
+/**
+ * What pods say they have gone back from counts as refused by all, as long as it is what is declared, and one of them
+ * says so. When all of them are gone, or have started anew, it is remembered; when one that is still there says so no
+ * more, somebody wants it tried again.
+ */
+export class Reverts {
+  readonly #known = new Map<string, Known>()
+
+  /** By unit. */
+  get verdicts(): ReadonlyMap<string, Revert> {
+    return this.#known
+  }
+
+  /** @returns whether any verdict came, changed or went */
+  observe(pods: readonly Pod[], declared: Iterable<readonly [string, string | undefined]>): boolean {
+    const wanted = new Map([...declared].map(([name, hash]) => [bundleUnit(name), { name, hash }]))
+    let isOther = false
+    for (const unit of this.#known.keys()) if (!wanted.has(unit)) isOther = this.#known.delete(unit)
+    for (const [unit, { name, hash }] of wanted) {
+      const before = this.#known.get(unit)
+      const now = hash === undefined ? undefined : next(before, pods, { name, hash })
+      if (isDeepStrictEqual(before, now)) continue
+      isOther = true
+      if (now === undefined) this.#known.delete(unit)
+      else this.#known.set(unit, now)
+    }
+    return isOther
+  }
+}
+
+function next(before: Known | undefined, pods: readonly Pod[], { name, hash }: { name: string; hash: string }) {
+  const reverted = pods.flatMap((pod) => revertOf(pod, name, hash) ?? []).sort((a, b) => (a.pod < b.pod ? -1 : 1))
+  const [first] = reverted
+  if (first === undefined) return before?.revision === hash && before.processes.every(isOver(pods)) ? before : undefined
+  const known: Known = {
+    revision: hash,
+    failures: reverted.map(({ failure }) => failure),
+    back: reverted.every(({ active }) => active === first.active) ? first.active : undefined,
+    processes: reverted.map(({ process }) => process),
+  }
+  return known
+}
+
+function revertOf({ name: pod, uid, connection: { state } }: Pod, bundle: string, hash: string) {
+  const { active, candidate } = state?.bundles.get(bundle) ?? {}
+  if (state === undefined || candidate?.outcome !== 'reverted' || candidate.hash !== hash) return undefined
+  const { error = { reason: 'RevertedByProbation', message: 'its calls failed' } } = candidate
+  const failure: PodFailure = { pod, ...error }
+  return { pod, active, failure, process: { uid, bootId: state.bootId } }
+}
+
+/** Whether a process is there no more, as far as its pod has told. */
+const isOver =
+  (pods: readonly Pod[]) =>
+  ({ uid, bootId }: Process): boolean =>
+    pods.every((pod) => pod.uid !== uid || pod.connection.state?.bootId !== bootId)
