@@ -28,13 +28,13 @@ const HELP = `Measures this checkout and writes bench/results/NAME.json and the 
   propagation    how soon a change in the API server is served by three runtimes
   operator       cold start beside a twin on controller-runtime, writes, memory, restarts
   cluster        changes, installs and pod starts on a real node; runs under load while everything changes
-  reload         how soon a saved prompt or tool serves in dev mode; that a bad one never does
+  reload         how soon a changed prompt or tool serves, beside others that reload; what reloads and faults cost
   runs           what a run costs over its model's own time, and how many one core serves, beside AgentOS
   start          time to the first answer, idle memory, and 1,000 agents added and removed
 
   --rounds N     how often each contender is measured, in turn (default 5)
   --quick        few of everything and one round, to see that it works; writes nothing
-  --only PART    operator, cluster: one part, such as "cold start"; writes nothing
+  --only PART    operator, cluster, reload: one part, such as "cold start"; writes nothing
   --profile DIR  runs: keeps a CPU profile of the runtime in DIR
 
   npm run bench -- runs --rounds 7

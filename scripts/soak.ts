@@ -24,13 +24,13 @@ const PARTS: readonly Part[] = [
 const HELP = `Changes the files of running agents thousands of times, well and badly, under load, and looks for calls that were
 dropped, for answers of a version that must not serve, and for what is left behind in memory.
 
-  npm run soak [-- --only PART] [--seed N] [--share N] [--at-once N] [--json FILE] [--short]
+  npm run soak [-- --only PART] [--seed N] [--percent N] [--at-once N] [--json FILE] [--short]
 
 ${PARTS.map(({ name, shows }) => `  ${name.padEnd(18)} ${shows}`).join('\n')}
 
   --only PART    parts whose name has this in it: "serving", "node 24", "runtime process"
   --seed N       what is random in the order of swaps; a failure names its seed (default 1)
-  --share N      of the calls and swaps of "serving" (default 1; 0.5: 500,000 and 5,000 in each isolation)
+  --percent N    of the calls and swaps of "serving" (default 100; 30: 300,000 and 3,000 in each isolation)
   --at-once N    parts that run at the same time (default 1); from 2 on, what took longer than it should is told and no
                  failure, as the parts are in each other's way
   --json FILE    write all figures there
@@ -55,7 +55,7 @@ function readOptions(args: readonly string[]): Options | undefined {
     options: {
       only: { type: 'string', default: '' },
       seed: { type: 'string', default: '1' },
-      share: { type: 'string', default: '1' },
+      percent: { type: 'string', default: '100' },
       'at-once': { type: 'string', default: '1' },
       json: { type: 'string' },
       short: { type: 'boolean', default: false },
@@ -65,11 +65,12 @@ function readOptions(args: readonly string[]): Options | undefined {
   if (values.help) return undefined
   const parts = PARTS.filter(({ name }) => name.includes(values.only))
   if (parts.length === 0) throw new Error(`no part has "${values.only}" in its name`)
-  const [seed, share, atOnce] = [Number(values.seed), Number(values.share), Number(values['at-once'])]
+  const [seed, percent, atOnce] = [Number(values.seed), Number(values.percent), Number(values['at-once'])]
   if (!Number.isInteger(seed)) throw new Error('--seed must be a whole number')
-  if (![1, 0.5, 0.2, 0.1].includes(share)) throw new Error('--share must be 1, 0.5, 0.2 or 0.1')
+  if (!(Number.isInteger(percent) && percent >= 1 && percent <= 100))
+    throw new Error('--percent must be a whole number from 1 to 100')
   if (!(Number.isInteger(atOnce) && atOnce >= 1)) throw new Error('--at-once must be a whole number from 1')
-  return { isShort: values.short, share, seed, atOnce, parts, json: values.json }
+  return { isShort: values.short, percent, seed, atOnce, parts, json: values.json }
 }
 
 function show(outcomes: readonly Outcome[], { timingsCount }: { readonly timingsCount: boolean }): void {
@@ -92,7 +93,7 @@ function explain(outcomes: readonly Outcome[], missed: ReadonlySet<Target>, opti
     const lines = [...targets, ...timings].filter((target) => missed.has(target))
     if (lines.length === 0) continue
     const flags = [`--only "${name}"`, `--seed ${options.seed}`, ...(options.isShort ? ['--short'] : [])]
-    if (options.share !== 1) flags.push(`--share ${options.share}`)
+    if (options.percent !== 100) flags.push(`--percent ${options.percent}`)
     process.stdout.write(`missed: ${lines.map(({ what, value }) => `${what}: ${value}`).join('\n        ')}\n`)
     for (const example of examples) process.stdout.write(`  ${example.replaceAll('\n', '\n  ')}\n`)
     process.stdout.write(`  again with: npm run soak -- ${flags.join(' ')}\n\n`)

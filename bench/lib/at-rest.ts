@@ -45,6 +45,12 @@ function lookAt(pid: number): Look {
   }
 }
 
+/** Whether it runs or sleeps; one that ended and was not waited for does not. */
+export function isAlive(pid: number): boolean {
+  const state = stateOf(pid)
+  return state !== undefined && state !== 'Z' && state !== 'X'
+}
+
 function stateOf(pid: number): string | undefined {
   const stat = readProc(`${pid}/stat`)
   return stat[stat.lastIndexOf(')') + 2]

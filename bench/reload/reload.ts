@@ -4,10 +4,11 @@ import type { Report } from '../lib/report.ts'
 import { temporaryFolder } from '../lib/temporary.ts'
 import { eventLoop } from './blocking/event-loop.ts'
 import { devMode } from './dev/dev-mode.ts'
+import { faults } from './faults/faults.ts'
 import { swaps } from './mount/swaps.ts'
 import type { Part } from './part.ts'
 
-const PARTS: readonly Part[] = [swaps, eventLoop, devMode]
+const PARTS: readonly Part[] = [swaps, eventLoop, faults, devMode]
 
 /** How soon a changed file serves, beside others that reload; what a reload and a fault cost; that nothing bad serves. */
 export async function benchReload(context: Context): Promise<Report> {

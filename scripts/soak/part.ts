@@ -4,8 +4,8 @@ import type { Table, Target } from '../../bench/lib/report.ts'
 export type Settings = {
   /** A few of everything, in seconds: to see that it works. */
   readonly isShort: boolean
-  /** Of the calls and swaps of `serving`. */
-  readonly share: number
+  /** How much of the calls and swaps of `serving`: a whole number from 1 to 100. */
+  readonly percent: number
   readonly seed: number
 }
 

@@ -14,8 +14,8 @@ type Sizes = { readonly requests: number; readonly swaps: number; readonly oneIn
 const FULL = { requests: 1_000_000, swaps: 10_000, oneInBad: 10, rounds: 10 } as const
 const SHORT: Sizes = { requests: 1_000, swaps: 24, oneInBad: 3, rounds: 1 }
 
-const sizesOf = ({ isShort, share }: Settings): Sizes =>
-  isShort ? SHORT : { ...FULL, requests: FULL.requests * share, swaps: FULL.swaps * share }
+const sizesOf = ({ isShort, percent }: Settings): Sizes =>
+  isShort ? SHORT : { ...FULL, requests: (FULL.requests * percent) / 100, swaps: (FULL.swaps * percent) / 100 }
 
 /** How much longer the slowest call in a hundred may take while files are swapped. */
 const SLOWER_PERCENT: Readonly<Record<Isolation, number>> = { none: 20, process: 100 }
@@ -69,7 +69,7 @@ function findingsOf(name: string, figures: ServingFigures, { requests, swaps }: 
 function tableOf(name: string, figures: ServingFigures): Table {
   const { latency, lastServedMs, refused } = figures
   const p99 = (of: 'baseline' | 'swapping'): string => shown(median(latency.map((round) => round[of].p99)))
-  const reasons = Object.entries(refused).map(([reason, count]) => `${reason} ${shown(count)}`)
+  const reasons = BAD_KINDS.map(([, reason]) => `${reason} ${shown(refused[reason] ?? 0)}`)
   return {
     title: `${name}: swaps under steady calls`,
     columns: [

@@ -32,11 +32,12 @@ export const watcherPart = (name: string): Part => ({
         none(`${name}: events that show several versions`, found.mixed),
         none(`${name}: events that show an older version`, found.stale),
         none(`${name}: events that tell of a directory that cannot be read`, found.failed),
-        { what: `${name}: last version seen, at the latest after`, unit: 'ms', value: reached.max, atMost: LATEST_MS },
         none(`${name}: most minus fewest descriptors`, spread.descriptors),
         none(`${name}: most minus fewest inotify watches`, spread.watches),
       ],
-      timings: [],
+      timings: [
+        { what: `${name}: last version seen, at the latest after`, unit: 'ms', value: reached.max, atMost: LATEST_MS },
+      ],
       tables: [
         {
           title: `${name}: swaps of mounted directories`,

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash as digest } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import canonicalize from 'canonicalize'
 import { z } from 'zod'
@@ -14,7 +14,7 @@ export function hashJson(value: unknown): string {
 
 /** Hash of a text or of bytes. */
 export function hashText(value: string | Uint8Array): string {
-  return createHash('sha256').update(value).digest('hex').slice(0, 32)
+  return digest('sha256', value).slice(0, 32)
 }
 
 type JsonSchema = {

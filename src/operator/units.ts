@@ -17,7 +17,7 @@ import { itemKey, objectOfItem } from './items/keys.ts'
 import type { Units as UnitsPort } from './items/reconcile.ts'
 import { type Claims, claimPods } from './place/claims.ts'
 import type { ManagedView, PodState } from './ports.ts'
-import { isPodOf, isSameView, managedView, podSelector } from './runtimes/index.ts'
+import { isPodOf, isSameView, managedView, mountedBy, podSelector } from './runtimes/index.ts'
 import type { TrustAccess } from './trust/index.ts'
 import type { UnitDeps } from './unit/deps.ts'
 import type { UnitEvent } from './unit/events.ts'
@@ -228,6 +228,10 @@ export class Units implements UnitsPort {
       object: () => this.#catalogue.get('AgentRuntime', name)?.object,
       pods: () => this.#podsOf(name),
       isMoving: (id) => this.#isMoving(id, name),
+      mounts: () => {
+        const deployment = this.#options.own.deployment(name)
+        return deployment === undefined ? new Map() : mountedBy(deployment)
+      },
       wake: () => this.wake(name),
       touch: (items) => this.#touch(name, items),
       record: (id, event) => {

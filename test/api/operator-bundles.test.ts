@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { bundleOf as bundleFrom, type RuntimeStatus } from '../../src/api/index.ts'
 import { describeCluster, until, useCluster } from './harness/index.ts'
+import { createQuickClock } from './support/clock/quick.ts'
 import { startTestOperator, type TestOperator } from './support/operator/operator.ts'
 import { resource, toolFile, WEATHER_MODEL } from './support/resource.ts'
-import { areComplete } from './support/runtimes/in-process.ts'
+import { areComplete, ask } from './support/runtimes/in-process.ts'
 import { openScene, type Scene } from './support/scene/scene.ts'
+
+const WRITES = ['create', 'update', 'patch', 'delete', 'deletecollection']
 
 /** Line 2, column 3. */
 const BROKEN = `export default { description: 'x',\n  ) execute: () => 'never' }\n`
@@ -196,6 +199,81 @@ describeCluster('bundles of an AgentRuntime', () => {
       ])
       const ready = status?.conditions?.find(({ type }) => type === 'Ready')
       expect(ready?.message).toContain('refused by 1 of 3 pods')
+    })
+  })
+
+  describe('a new version of a bundle whose tool fails in one of three pods', () => {
+    let operator: TestOperator
+    let scene: Scene
+    const weather = (body: string) => ({ 'weather.tool.ts': `export default { description: 'x', execute: ${body} }\n` })
+    const active = () => scene.runtimes.map(({ runtime }) => runtime.registry.state().bundles.files?.active)
+    const clock = createQuickClock()
+    let good: string | undefined
+    const passAMinute = async () => {
+      const end = clock.monotonic() + 60_000
+      clock.run(30)
+      await until('a minute has passed', () => clock.monotonic() >= end, 60_000)
+      clock.run(1)
+    }
+    /** Every call that was to change something in a pod. */
+    const activations = () => scene.runtimes.flatMap(({ applies }) => applies).filter(({ mode }) => mode === 'activate')
+
+    beforeAll(async () => {
+      operator = await startTestOperator(cluster(), { clock })
+      const bundles = [{ name: 'files', configMap: 'files' }]
+      const spec = { models: [WEATHER_MODEL], bundles, tools: { probation: { minCalls: 3 } } }
+      scene = await openScene(cluster(), { namespace: 'probation', adopt: { spec } })
+      await scene.files('files', weather(`() => 'sunny'`))
+      await scene.declare('Agent', 'support', { tools: ['weather'] })
+      await scene.serves('agents/support', 'sunny', 'weather')
+      await scene.shows('AgentRuntime', 'default')
+    })
+    afterAll(async () => {
+      await operator?.stop()
+      await scene?.close()
+    })
+
+    test('goes back to the last good one in all, and status and an Event say why', async () => {
+      good = active()[0]
+      await scene.files('files', weather(`() => { throw new Error('no sun') }`))
+      await until('it serves everywhere', () => active().every((hash) => hash !== good))
+      const [, second] = scene.runtimes
+      for (let calls = 0; calls < 3; calls += 1) await ask(second?.url ?? '', 'agents/support', 'weather')
+      await scene.serves('agents/support', 'sunny', 'weather')
+      const { status } = await scene.shows('AgentRuntime', 'default', 'Stalled=True/RevertedByProbation')
+      expect(status?.failures).toMatchObject([{ pod: 'runtime-1', reason: 'RevertedByProbation', line: 1 }])
+      const bundle = await until('the last good one is named', async () => {
+        const found = await bundleOf(scene)
+        return found?.lastGood === good ? found : undefined
+      })
+      const error = { reason: 'RevertedByProbation', file: 'weather.tool.ts', line: 1 }
+      expect(bundle).toMatchObject({ rejected: bundle.hash, error })
+      await scene.shows('Agent', 'support', 'Stalled=True/RevertedByProbation')
+      await until('an Event', async () =>
+        (await scene.events('RevertedByProbation', 'default')).some((note) => note.includes('no sun')),
+      )
+    })
+
+    test('is no drift, and an operator that starts anew writes nothing and tells the pods nothing', async () => {
+      await passAMinute()
+      expect(await operator.metricsText()).toMatch(/^midflight_drift_repairs_total 0$/m)
+      await operator.stop()
+      const before = activations().length
+      const kubeconfig = await cluster().addUser('after-probation', ['system:masters'])
+      operator = await startTestOperator(cluster(), { clock, kubeconfig })
+      await until('every pod is told the fence', () => activations().length >= before + 3)
+      await passAMinute()
+      expect(activations().slice(before)).toMatchObject(Array(3).fill({ items: {}, bundles: {} }))
+      expect(scene.runtimes.map(({ runtime }) => runtime.registry.state().pins)).toEqual(Array(3).fill({ files: good }))
+      const writes = await cluster().auditEvents({ user: 'after-probation', verbs: WRITES })
+      expect(writes.filter((write) => write.resource !== 'leases')).toEqual([])
+    })
+
+    test('is mended by other files', async () => {
+      await scene.files('files', weather(`() => 'snow'`))
+      await scene.serves('agents/support', 'snow', 'weather')
+      await scene.shows('AgentRuntime', 'default')
+      expect(await bundleOf(scene)).not.toHaveProperty('rejected')
     })
   })
 

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals'
 import type { BundleState } from '../../src/api/index.ts'
 import { resource, toolFile } from '../api/support/resource.ts'
-import { describeNode, NETWORK, until, useOnNode } from './harness/index.ts'
+import { describeNode, NETWORK, restrictedPod, until, useOnNode } from './harness/index.ts'
 import { type Declared, declare } from './support/declared.ts'
 import { openInstallation } from './support/install.ts'
 import { configMap, messageOf, type Named, SCRIPTED, shows } from './support/objects.ts'
@@ -210,6 +210,42 @@ describeNode('the files of agents that run', () => {
     })
   })
 
+  test('that are mounted by a subPath, which kubelet never updates, are told of when the pod starts, with what mends it', async () => {
+    const files = { 'weather.tool.ts': toolFile('frozen'), 'support.prompt.md': 'You are frozen' }
+    const items = Object.keys(files).map((key) => ({ key, path: `inner/${key}` }))
+    await node().apply(configMap(team, 'frozen', files))
+    const places = { whole: '/bundles/whole', one: '/bundles/one', inner: '/bundles/inner' }
+    const pod = restrictedPod({
+      ...{ namespace: team, name: 'frozen', image: node().image },
+      args: ['runtime', '--host', '0.0.0.0', '--insecure-no-auth', ...argumentsOf(places)],
+      container: {
+        volumeMounts: [
+          { name: 'tmp', mountPath: '/tmp' },
+          { name: 'files', mountPath: `${places.one}/weather.tool.ts`, subPath: 'inner/weather.tool.ts' },
+          { name: 'files', mountPath: places.inner, subPath: 'inner' },
+          { name: 'whole', mountPath: places.whole },
+        ],
+      },
+      pod: {
+        volumes: [
+          { name: 'tmp', emptyDir: {} },
+          { name: 'files', configMap: { name: 'frozen', items } },
+          { name: 'whole', configMap: { name: 'frozen' } },
+        ],
+      },
+    })
+    await node().apply(pod)
+    const warnings = async () => {
+      const log = await node().kubectl(['logs', 'frozen', '-n', team]).catch(String)
+      return [...log.matchAll(/^ *warning: bundle (.*)/gm)].map(([, warning]) => warning)
+    }
+    await until('it warns of the last one', async () => (await warnings()).at(-1)?.startsWith('inner: '), BACK_MS)
+    expect(await warnings()).toEqual([
+      expect.stringMatching(/^one: .*weather\.tool\.ts.* mounted by subPath, .*without subPath$/),
+      expect.stringMatching(/^inner: mounted by subPath, .*without subPath$/),
+    ])
+  })
+
   /** Both pods of `restarted` show files that cannot be: one crashes and one is deleted, and what comes serves as before. */
   async function restartBoth(version: string): Promise<void> {
     const show = async () => (await bundles(restarted)).every(({ active, mount }) => mount !== active)
@@ -237,5 +273,8 @@ describeNode('the files of agents that run', () => {
     expect(await tryAsk(restarted.line, restarted.path)).toBe(promptSays(version))
   }
 })
+
+const argumentsOf = (bundles: Readonly<Record<string, string>>): string[] =>
+  Object.entries(bundles).flatMap(([name, directory]) => ['--bundle', `${name}=${directory}`])
 
 const tell = (text: string): void => void process.stdout.write(`${text}\n`)

@@ -61,6 +61,7 @@ describePrometheus('a Prometheus that scrapes an operator and runtimes while fil
         return !FAULTY.some((name) => names.has(name))
       })
       await scene.crashTool()
+      await scene.failTool()
       await scene.spoil()
       await scene.interrupt()
     })

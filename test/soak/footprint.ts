@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { platform } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { childrenOf } from '../../bench/lib/at-rest.ts'
 
-/** What a process holds of the machine. Linux only. */
+/** What a process holds of the machine: known on Linux, nothing elsewhere. */
 export type Footprint = {
   /** Open files, pipes and sockets, without TCP connections: whether one that rests is open is up to its other side. */
   readonly descriptors: number
@@ -13,6 +14,7 @@ export type Footprint = {
 
 /** @throws Error when there is no such process */
 export function footprintOf(pid: number): Footprint {
+  if (platform() !== 'linux') return { descriptors: 0, watches: 0, children: 0 }
   const tcp = tcpSockets(pid)
   const links = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
     const link = orNothing(() => readlinkSync(`/proc/${pid}/fd/${fd}`))

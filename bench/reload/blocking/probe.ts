@@ -7,13 +7,10 @@ import { createServer } from 'node:net'
  */
 export type ProbeCommand = 'watch' | 'lap' | 'rest' | 'usage'
 
-/** Of the turns since the last `watch` or `lap`, in milliseconds. */
+/** Of the turns since the last `watch` or `lap`. */
 export type Lap = {
-  /** The longest turn by the clock. */
+  /** The longest one by the clock, in milliseconds. */
   readonly longest: number
-  /** The most CPU time of this thread in one turn: without what other processes took. */
-  readonly longestCpu: number
-  readonly turns: number
 }
 /** Totals since the start of the process, in milliseconds. */
 export type Usage = {
@@ -25,30 +22,28 @@ export type Usage = {
   readonly loop: number
 }
 
-let watched: { lap: { longest: number; longestCpu: number; turns: number }; at: number; cpu: number } | undefined
-
-const noTurns = (): { longest: number; longestCpu: number; turns: number } => ({ longest: 0, longestCpu: 0, turns: 0 })
-
-function threadMs(): number {
-  const { user, system } = process.threadCpuUsage()
-  return (user + system) / 1000
-}
+let watched: { readonly at: number; readonly longest: number } | undefined
 
 function turn(): void {
   if (watched === undefined) return
-  const [at, cpu] = [performance.now(), threadMs()]
-  const { lap } = watched
-  lap.longest = Math.max(lap.longest, at - watched.at)
-  lap.longestCpu = Math.max(lap.longestCpu, cpu - watched.cpu)
-  lap.turns += 1
-  watched.at = at
-  watched.cpu = cpu
+  const now = performance.now()
+  watched = { at: now, longest: Math.max(watched.longest, now - watched.at) }
   setImmediate(turn)
 }
 
+function takeLap(): Lap {
+  const longest = watched?.longest ?? 0
+  if (watched !== undefined) watched = { at: watched.at, longest: 0 }
+  return { longest }
+}
+
 function usage(): Usage {
-  const { user, system } = process.cpuUsage()
-  return { cpu: (user + system) / 1000, thread: threadMs(), loop: performance.eventLoopUtilization().active }
+  const ms = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1000
+  return {
+    cpu: ms(process.cpuUsage()),
+    thread: ms(process.threadCpuUsage()),
+    loop: performance.eventLoopUtilization().active,
+  }
 }
 
 function answer(command: ProbeCommand): Lap | Usage {
@@ -56,14 +51,14 @@ function answer(command: ProbeCommand): Lap | Usage {
     case 'usage':
       return usage()
     case 'watch':
-      watched = { lap: noTurns(), at: performance.now(), cpu: threadMs() }
+      watched = { at: performance.now(), longest: 0 }
       setImmediate(turn)
-      return watched.lap
+      return takeLap()
     case 'lap':
+      return takeLap()
     case 'rest': {
-      const lap = watched?.lap ?? noTurns()
-      if (watched !== undefined) watched.lap = noTurns()
-      if (command === 'rest') watched = undefined
+      const lap = takeLap()
+      watched = undefined
       return lap
     }
   }

@@ -84,11 +84,15 @@ async function measureSwaps(
   for (let n = 0; n < count; n++) {
     for (const { contender, client, finding } of shuffled(random, subjects)) {
       await sleep(between(random, ...idle))
-      const before = await contender.identity(client)
+      const before = await identityOf(contender, client)
       const swap = await swapAndAsk(client, contender, { token: `v${n}-${random().toString(36).slice(2)}.`, limitMs })
-      const isSame = before === (await contender.identity(client).catch(() => undefined))
+      const isSame = before === (await identityOf(contender, client))
       finding.rounds.at(-1)?.push({ ...swap, isSame })
       await contender.rest()
     }
   }
 }
+
+/** Undefined when nothing answers. */
+const identityOf = (contender: Contender, client: Client): Promise<string | undefined> =>
+  contender.identity(client).catch(() => undefined)

@@ -1,4 +1,5 @@
 export type { Installation } from './children.ts'
+export { mountedBy } from './kept.ts'
 export {
   type ChildObjects,
   type DeclaredRuntime,

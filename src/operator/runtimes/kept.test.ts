@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { agentRuntimeSpec } from '../../api/index.ts'
 import type { KubeObject } from '../../kube/types.ts'
-import { templateFor } from './kept.ts'
+import { mountedBy, templateFor } from './kept.ts'
 import { podTemplate, type TemplateInput } from './template.ts'
 
 type Declared = { readonly bundles?: readonly { readonly name: string; readonly configMap: string }[] }
@@ -141,4 +141,14 @@ describe('the template of a Deployment', () => {
     const input = inputOf({ env })
     expect(templateFor(applied(input), input)).toEqual({ template: podTemplate(input), annotations: {} })
   })
+})
+
+test('what pods mount which a Deployment starts is what its template says, whatever is declared by now', () => {
+  const template = podTemplate(inputOf({ bundles: bundles('a', 'b') }))
+  const running: KubeObject = { ...deployment({}), spec: { template } }
+  expect([...mountedBy(running)]).toEqual([
+    ['a', 'a-files'],
+    ['b', 'b-files'],
+  ])
+  expect(mountedBy(deployment({})).size).toBe(0)
 })

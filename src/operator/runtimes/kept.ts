@@ -88,13 +88,27 @@ function templateIn(text: string): KeptTemplate | undefined {
   }
 }
 
-/** Whether a bundle is mounted from another ConfigMap than it is declared with. */
-function isMovedIn({ spec }: KeptTemplate, { bundles }: TemplateInput): boolean {
-  const declared = new Map(bundles.map(({ name, configMap }) => [name, configMap]))
+/**
+ * The ConfigMaps of bundles that pods mount which a Deployment starts, by bundle: those that were declared when its
+ * template was made. None where that cannot be read.
+ */
+export function mountedBy({ spec }: KubeObject): ReadonlyMap<string, string | undefined> {
+  const template = keptTemplate.safeParse((spec as { readonly template?: unknown } | undefined)?.template)
+  return template.success ? mountsIn(template.data) : new Map()
+}
+
+function mountsIn({ spec }: KeptTemplate): ReadonlyMap<string, string | undefined> {
   const configMaps = new Map(spec.volumes.map(({ name, configMap }) => [name, configMap?.name]))
-  return spec.containers[0].volumeMounts.some(({ name, mountPath }) => {
-    const bundle = bundleMountedAt(mountPath)
-    const wanted = bundle === undefined ? undefined : declared.get(bundle)
-    return wanted !== undefined && wanted !== configMaps.get(name)
-  })
+  return new Map(
+    spec.containers[0].volumeMounts.flatMap(({ name, mountPath }) => {
+      const bundle = bundleMountedAt(mountPath)
+      return bundle === undefined ? [] : [[bundle, configMaps.get(name)] as const]
+    }),
+  )
+}
+
+/** Whether a bundle is mounted from another ConfigMap than it is declared with. */
+function isMovedIn(template: KeptTemplate, { bundles }: TemplateInput): boolean {
+  const mounts = mountsIn(template)
+  return bundles.some(({ name, configMap }) => mounts.has(name) && mounts.get(name) !== configMap)
 }

@@ -18,6 +18,8 @@ export type UnitDeps = InputSources &
     /** An item that another AgentRuntime is to serve now and does not yet: it stays where it is. */
     readonly isMoving: (id: ItemId) => boolean
     readonly fence: number
+    /** ConfigMaps of bundles that pods mount which start from now on, by bundle. */
+    readonly mounts: () => ReadonlyMap<string, string | undefined>
     /** What is known from before this process, and where what is good is kept for the next one. */
     readonly boot: Pick<BootRecord, 'seeds' | 'problem' | 'keep'>
     readonly reach: PodsDeps['reach']

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -137,6 +138,23 @@ test('a set that is refused shows while it is, and stops nothing', async () => {
   expect(unit.unit.view.boot).toBeUndefined()
   expect(unit.bootSecrets.found?.set.items['agents/a']?.revision).toBe(unit.revision('agents/a'))
 })
+
+test('a set that is too large does without a bundle that pods mount, never without one that came after they were made', async () => {
+  unit = new TestUnit(1)
+  const large = () => Object.fromEntries(Array.from({ length: 7 }, (_, n) => [`part-${n}.txt`, noise()]))
+  unit.configMap('before', large())
+  unit.configMap('after', large())
+  unit.mounts = new Map([['before', 'before']])
+  unit.runtime({ bundles: ['before', 'after'].map((name) => ({ name, configMap: name })) })
+  unit.agent('a')
+  await unit.quiet()
+  await written(1)
+  expect(unit.unit.view.boot).toBeUndefined()
+  expect(Object.keys(unit.bootSecrets.found?.set.bundles ?? {})).toEqual(['after'])
+}, 30_000)
+
+/** 1 MB that does not pack well. */
+const noise = () => randomBytes(750_000).toString('base64')
 
 /** As its process would, from a directory. */
 async function bringTo(pod: FakePod, part: Uint8Array): Promise<void> {

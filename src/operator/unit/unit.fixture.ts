@@ -200,6 +200,8 @@ export class TestUnit {
   drifts = 0
   reconciles = 0
   lost: readonly string[] = []
+  /** ConfigMaps that pods mount, by bundle. */
+  mounts: ReadonlyMap<string, string> = new Map()
   unit: RuntimeUnit
   #isWoken = true
   #isRunning = false
@@ -309,6 +311,7 @@ export class TestUnit {
       object: () => catalogue.get('AgentRuntime', name)?.object,
       pods: () => ({ owned: this.pods.map((pod) => pod.object), lost: this.lost }),
       isMoving: (id) => this.moving.has(id),
+      mounts: () => this.mounts,
       reach: ({ host }) => this.#podAt(host).target,
       connect: (pod, target, told, signal) => connectPod({ pod, target, clock, ...told, random: () => 0 }, signal),
       metrics: {

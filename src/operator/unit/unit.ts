@@ -13,7 +13,7 @@ import { Acknowledged } from './acknowledged.ts'
 import { Checks } from './checks.ts'
 import type { UnitDeps } from './deps.ts'
 import { incidentEvent } from './events.ts'
-import { createGatherer, declaredIn, desiredRevision, type Inputs, isSameList, runtimeSpecOf } from './inputs.ts'
+import { createGatherer, declaredIn, desiredRevision, type Inputs, isSameList } from './inputs.ts'
 import { Placement } from './placed/placement.ts'
 import { type PodEntry, Pods, type PodsDeps, viewOf } from './pods.ts'
 import { Reverts } from './reverts.ts'
@@ -244,13 +244,14 @@ export class RuntimeUnit {
   }
 
   /** What pods start from while no operator runs may be another now. */
-  #keep(placement: Placement, { source, bundles }: Inputs): void {
-    const { boot, catalogue } = this.#deps
+  #keep(placement: Placement, { compiled, bundles }: Inputs): void {
+    const { boot, mounts } = this.#deps
     boot.keep(() => {
-      const spec = source.type === 'managed' ? runtimeSpecOf(catalogue, this.#name) : undefined
-      const mounted = (spec?.bundles ?? []).flatMap(({ name }) => {
+      const mountedNow = mounts()
+      const mounted = compiled.bundles.flatMap(({ name, configMap }) => {
         const input = bundles.get(name)
-        return input?.type === 'files' ? [[name, input.push.hash] as const] : []
+        const isMounted = mountedNow.get(name) === configMap
+        return isMounted && input?.type === 'files' ? [[name, input.push.hash] as const] : []
       })
       return placement.contents(this.#hasPassed, this.#isServed, new Map(mounted))
     })

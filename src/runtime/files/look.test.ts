@@ -1,4 +1,4 @@
-import { appendFile, open, rename, rm, symlink, unlink, utimes, writeFile } from 'node:fs/promises'
+import { appendFile, open, realpath, rename, rm, symlink, unlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
@@ -237,6 +237,21 @@ async function emacsSave(file: string, text: string) {
   await unlink(join(file, '../#a.ts#'))
   await unlink(join(file, '../.#a.ts'))
 }
+
+describe('a mount whose version is gone', () => {
+  test('is waited for, told of after half a second, and shown again when there is one', async () => {
+    const { path, shownAfter } = await lookedAt({})
+    const writer = createAtomicWriter(path)
+    await writer.write({ a: '1' })
+    expect(shownAfter(0)).toEqual({ a: '1' })
+    await rm(await realpath(join(path, '..data')), { recursive: true })
+    expect([shownAfter(1), shownAfter(400)]).toEqual([undefined, undefined])
+    expect(shownAfter(100)).toEqual({ failed: 'DirectoryNotFound' })
+    await unlink(join(path, '..data'))
+    await writer.write({ a: '2' })
+    expect(shownAfter(1)).toEqual({ a: '2' })
+  })
+})
 
 describe('content that was read', () => {
   test('is read again while its last write is so recent that another one would leave no trace', async () => {

@@ -9,6 +9,7 @@ import {
   type ListedFile,
   type Listing,
   listDirectory,
+  READ_ONLY,
   type ReadFile,
   readListed,
   unreadable,
@@ -87,7 +88,7 @@ function restOf({ stamp, isWhole }: Sighting, before: FileStamp | undefined): nu
 /** `endsAs` of what a file holds now. */
 export function endsAsBefore({ location }: ListedFile, { content }: KnownFile): boolean {
   try {
-    return endsAs(readFileSync(location), content)
+    return endsAs(readFileSync(location, { flag: READ_ONLY }), content)
   } catch {
     // Why it cannot be read is told when it is at rest.
     return false

@@ -78,6 +78,15 @@ describe('a prompt is refused', () => {
       file: 'prompts/a.md',
     })
   })
+  test('when the bundle has far more text than that in all its prompts, before it is built', async () => {
+    const including = Array.from({ length: 900 }, (_, i) => [`prompts/${i}.md`, '{{include "long"}}'])
+    const sources = { ...Object.fromEntries(including), 'prompts/long': 'x'.repeat(200_000) }
+    expect(await refusal(sources)).toMatchObject({
+      reason: 'PromptTooLarge',
+      message: expect.stringContaining('together'),
+      file: expect.stringMatching(/^prompts\/\d+\.md$/),
+    })
+  })
   test('when it is not UTF-8 or holds NUL', async () => {
     expect(await refusal({ 'prompts/a.md': new Uint8Array([0x61, 0xff]) })).toMatchObject({
       reason: 'FileNotText',

@@ -6,6 +6,9 @@ import { type Position, positionAt, textOf } from './text.ts'
 /** Longest prompt with its includes filled in, in characters. */
 export const MAX_PROMPT = 262_144
 
+/** Most text of all prompts and included files of a bundle, each with its includes filled in, in characters. */
+export const MAX_PROMPTS = 16 * 1024 * 1024
+
 /** A backslash before it keeps it as text; a run takes the backslash away when it fills in variables. */
 const INCLUDE = /(?<!\\)\{\{\s*include\s+"([^"\n]*)"\s*\}\}/g
 
@@ -14,13 +17,14 @@ type Asked = { readonly file: string; readonly position: () => Position }
 
 /**
  * The prompts of a bundle, by name, with every `{{include "x.md"}}` filled in. The quoted name is a path from the
- * including file's folder, else the name of a prompt. No more text than the bound is ever built.
+ * including file's folder, else the name of a prompt. No more text than the bounds is ever built.
  * @throws ProblemError FileNotText, IncludeNotFound, IncludeCycle, PromptTooLarge, and InvalidFileName when two files
  *   give one prompt name
  */
 export function loadPrompts(bundle: BundleFiles): ReadonlyMap<string, LoadedPrompt> {
   const files = promptFiles(bundle.files)
   const expanded = new Map<string, string>()
+  let total = 0
   const expand = (file: string, chain: readonly string[]): string => {
     const known = expanded.get(file)
     if (known !== undefined) return known
@@ -29,6 +33,13 @@ export function loadPrompts(bundle: BundleFiles): ReadonlyMap<string, LoadedProm
       checkCycle(found, [...chain, file], asked)
       return expand(found, [...chain, file])
     })
+    total += text.length
+    if (total > MAX_PROMPTS)
+      throw new ProblemError({
+        reason: 'PromptTooLarge',
+        message: `the prompts of the bundle have more than ${MAX_PROMPTS} characters together, each with its includes: include less in ${file} and the others, or divide the bundle`,
+        file,
+      })
     expanded.set(file, text)
     return text
   }

@@ -1,4 +1,7 @@
-import { rm, symlink } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, rm, symlink } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { createAtomicWriter } from './atomic-writer.fixture.ts'
@@ -109,6 +112,38 @@ describe('a plain directory', () => {
   test('keeps the tools that are in a folder whose other files are left out', async () => {
     const path = await directory({ ...manyFiles('data', 1100), 'data/z.tool.ts': 'Z' })
     expect(pathsIn(path)).toEqual(['data/z.tool.ts'])
+  })
+  test('holds no FIFO, socket, device or link in a circle, and waits for none', async () => {
+    const path = await directory({ 'a.md': 'A' })
+    execFileSync('mkfifo', [join(path, 'tools.tool.ts')])
+    const server = createServer().listen(join(path, 'socket.md'))
+    await once(server, 'listening')
+    await symlink('/dev/zero', join(path, 'zero.md'))
+    await symlink('circle.md', join(path, 'circle.md'))
+    await symlink('.', join(path, 'itself'))
+    expect(pathsIn(path)).toEqual(['a.md'])
+    server.close()
+  })
+  test('with a file that became a FIFO since it was listed is not waited for', async () => {
+    const path = await directory({ 'a.md': 'A' })
+    const listing = listDirectory(path, 'plain')
+    await rm(join(path, 'a.md'))
+    execFileSync('mkfifo', [join(path, 'a.md')])
+    expect(readListed(listing, new Map())).toBeUndefined()
+  })
+  const testAsRoot = process.getuid?.() === 0 ? test : test.skip
+  testAsRoot('with a file that may not be read names it, and who has to be given the right', async () => {
+    const path = await directory({ 'tools/a.ts': 'A' })
+    await chmod(path, 0o755)
+    await chmod(join(path, 'tools/a.ts'), 0)
+    process.seteuid?.(65_534)
+    const found = problemFrom(() => readDirectory(path))
+    process.seteuid?.(0)
+    expect(await found).toMatchObject({
+      reason: 'DirectoryNotFound',
+      file: 'tools/a.ts',
+      message: expect.stringMatching(/tools\/a\.ts may not be read: give this process \(user \d+\) the right to$/),
+    })
   })
   test('that is missing, or is a file, is DirectoryNotFound', async () => {
     const path = await directory({ a: '' })

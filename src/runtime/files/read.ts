@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   fstatSync,
   lstatSync,
   openSync,
@@ -9,7 +10,7 @@ import {
   realpathSync,
   statSync,
 } from 'node:fs'
-import { join, resolve, sep } from 'node:path'
+import { join, relative, resolve, sep } from 'node:path'
 import { type BundleFiles, bundleHash, ProblemError } from '../../api/index.ts'
 import {
   checkBundleSize,
@@ -46,6 +47,8 @@ export type ReadFile = { readonly stamp: FileStamp; readonly content: Uint8Array
 const SKIPPED = /^\.|^node_modules$|~$|\.(swp|swo|swx|tmp)$|\.tmp[.-]\w+$|^4913$|^#.*#$|___jb_(tmp|old)___$/
 const MANIFEST = /\.ya?ml$/
 const ATTEMPTS = 10
+/** What became a FIFO since it was listed must not hold up the process until somebody writes to it. */
+export const READ_ONLY = constants.O_RDONLY | constants.O_NONBLOCK
 
 /**
  * Many kernels give a write the time of their last tick, 1 to 10 ms ago: a write that follows another within one leaves
@@ -53,21 +56,42 @@ const ATTEMPTS = 10
  */
 const TICK_MS = 20
 
-type Fault = { readonly code?: string }
 const codeOf = (error: unknown): string | undefined =>
-  error instanceof Error ? (error as Error & Fault).code : undefined
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+const pathOf = (error: unknown): string | undefined =>
+  error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : undefined
 
 /** Whether an error means that what was to be read is no longer there. */
 export const isGone = (error: unknown): boolean => codeOf(error) === 'ENOENT'
 
-/** Any failure to read a directory as a ProblemError. */
+/** Any failure to read a directory, or a file in it, as a ProblemError. */
 export function unreadable(directory: string, error: unknown): ProblemError {
   if (error instanceof ProblemError) return error
+  const path = pathOf(error) ?? directory
+  const message = `${path} ${whyUnreadable(error)}`
+  const inside = relative(directory, path)
+  const isInside = inside !== '' && inside !== '..' && !inside.startsWith('../')
+  return new ProblemError(
+    { reason: 'DirectoryNotFound', message, ...(isInside && { file: inside.split(sep).join('/') }) },
+    { cause: error },
+  )
+}
+
+function whyUnreadable(error: unknown): string {
   const code = codeOf(error)
-  const cause = code ?? (error instanceof Error ? error.message : String(error))
-  const why =
-    code === 'ENOENT' ? 'does not exist' : code === 'ENOTDIR' ? 'is not a directory' : `cannot be read: ${cause}`
-  return new ProblemError({ reason: 'DirectoryNotFound', message: `${directory} ${why}` }, { cause: error })
+  switch (code) {
+    case 'ENOENT':
+      return 'does not exist'
+    case 'ENOTDIR':
+      return 'is not a directory'
+    case 'ELOOP':
+      return 'is a link that leads to itself'
+    case 'EACCES':
+    case 'EPERM':
+      return `may not be read: give this process (user ${process.getuid?.()}) the right to`
+    default:
+      return `cannot be read: ${code ?? (error instanceof Error ? error.message : String(error))}`
+  }
 }
 
 /** What kind of directory it is. Never throws: what cannot be looked at is absent. */
@@ -246,7 +270,7 @@ export function readListed(
 function readWhole(kind: 'plain' | 'mount', { location, stamp }: ListedFile): ReadFile | undefined {
   let descriptor: number
   try {
-    descriptor = openSync(location, 'r')
+    descriptor = openSync(location, READ_ONLY)
   } catch (error) {
     if (isGone(error)) return undefined
     throw error

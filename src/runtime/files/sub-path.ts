@@ -21,10 +21,10 @@ const unescaped = (field: string): string =>
   field.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
 
 /**
- * One version of a volume as the kubelet writes it, or something in it. Such a folder is mounted by a `subPath` alone:
- * a whole volume is mounted as the folder above.
+ * One version of a volume as the kubelet writes it (pkg/volume/util/atomic_writer.go), or something in it. Such a folder
+ * is mounted by a `subPath` alone: a whole volume is mounted as the folder above.
  */
-const ONE_VERSION = /\/\.\.\d{4}(_\d\d){5}\.\d+(\/|$)|\/volume-subpaths\//
+const ONE_VERSION = /\/\.\.\d{4}(_\d\d){5}\.\d+(\/|$)/
 
 const isWithin = (path: string, folder: string): boolean =>
   folder === '/' || path === folder || path.startsWith(`${folder}/`)

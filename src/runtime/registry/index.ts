@@ -17,8 +17,9 @@ export type {
   Management,
   MountedBundles,
   Pinned,
+  RegistryOptions,
   Rollback,
   SnapshotSource,
 } from './port.ts'
-export { Registry, type RegistryOptions } from './registry.ts'
+export { Registry } from './registry.ts'
 export type { ActiveItem, LoadedModel, ServedTool, Snapshot } from './snapshot.ts'

@@ -55,12 +55,17 @@ export interface RegistryObserver {
 export const isReverted = ({ wentBack, result }: Pick<Settlement, 'wentBack' | 'result'>): boolean =>
   wentBack?.cause === 'probation' && result.outcome === 'activated'
 
+/** Files that a pin keeps from serving, and what whoever brought them is told. */
+export type HeldBundle = { readonly files: BundleFiles; readonly result: ItemResult }
+
 /** One commit, to be told. */
 export type Committed = {
   readonly results: ReadonlyMap<string, ItemResult>
   readonly arrivals: ReadonlyMap<string, Arrival>
   readonly before: Snapshot
   readonly after: Snapshot
+  /** What a pin keeps from serving, by the bundle's name. */
+  readonly heldBack: (bundle: string) => HeldBundle | undefined
 } & Pick<Settlement, 'source' | 'timing' | 'noticed' | 'wentBack'>
 
 /** Names of the bundles of which another version serves, or none any more. */
@@ -72,11 +77,12 @@ export function changedBundles(before: Snapshot, after: Snapshot): string[] {
 
 /** What a commit settled: the results, and bundles that waited until something else arrived in it. */
 export function* settlementsOf(committed: Committed): Generator<Settlement> {
-  const { results, arrivals, before, after, wentBack, ...common } = committed
+  const { results, arrivals, before, after, heldBack, wentBack, ...common } = committed
   for (const [id, result] of results) {
     const name = bundleNameOf(id)
-    const bundle = name === undefined ? undefined : bundleChange(name, arrivals.get(id), before)
-    yield { id, result, ...common, ...(bundle && { bundle }), ...(wentBack && { wentBack }) }
+    const told = { id, result, ...common, ...(wentBack && { wentBack }) }
+    if (name === undefined) yield told
+    else yield orHeld({ ...told, bundle: bundleChange(name, arrivals.get(id), before) }, heldBack)
   }
   for (const name of changedBundles(before, after)) {
     const id = bundleUnitId(name)
@@ -86,6 +92,16 @@ export function* settlementsOf(committed: Committed): Generator<Settlement> {
     const arrived = loaded?.source
     yield { id, result, ...common, bundle: { name, arrived, before: before.bundles.get(name)?.source, loaded } }
   }
+}
+
+/** Where what serves stays as it is, what a pin keeps from serving is what came. */
+function orHeld(
+  settlement: Settlement & { readonly bundle: BundleChange },
+  heldBack: Committed['heldBack'],
+): Settlement {
+  const { bundle, result } = settlement
+  const held = result.outcome === 'unchanged' ? heldBack(bundle.name) : undefined
+  return held ? { ...settlement, result: held.result, bundle: { ...bundle, arrived: held.files } } : settlement
 }
 
 function bundleChange(name: string, arrival: Arrival | undefined, snapshot: Snapshot): BundleChange {

@@ -5,13 +5,38 @@ import type {
   Definition,
   ItemResult,
   Owner,
+  ProbationSpec,
   Problem,
   RunnablePlural,
   RuntimeEvent,
   RuntimeState,
 } from '../../api/index.ts'
-import type { Noticed } from './observer.ts'
+import type { ModelLoader } from './arrivals/load-models.ts'
+import type { BundleLoader } from './arrivals/prepare.ts'
+import type { Noticed, RegistryObserver } from './observer.ts'
 import type { Snapshot } from './snapshot.ts'
+
+export type RegistryOptions = {
+  readonly loadModel: ModelLoader
+  readonly loadBundle: BundleLoader
+  /** Names of mounted bundles in the order in which a tool name is looked up. */
+  readonly mounts?: readonly string[]
+  /**
+   * Which mounts may serve: all of them, which is the default, or only those that the settings name as bundles which do
+   * not come by the push alone.
+   */
+  readonly mountsTaken?: 'all' | 'named'
+  /** Who declares the bundles: what the operator does, nobody rolls back here. Default dev. */
+  readonly bundleOwner?: Owner
+  /** How new versions of bundles are on probation where the settings do not say. Default not at all. */
+  readonly probation?: ProbationSpec | undefined
+  readonly observer?: RegistryObserver
+  readonly bootId?: string
+  /** UID of the pod that this process runs in, told in its state. */
+  readonly podUid?: string | undefined
+  /** Milliseconds on a monotonic clock. */
+  readonly now?: () => number
+}
 
 /** A snapshot held by a run: the registry counts it as alive until `release`. */
 export type Pinned = { readonly snapshot: Snapshot; release(): void }

@@ -16,7 +16,8 @@ import {
 } from '../../api/index.ts'
 import type { LoadedBundle } from '../files/loaded.ts'
 import type { ToolSet } from '../tools/port.ts'
-import { Registry, type RegistryOptions } from './registry.ts'
+import type { RegistryOptions } from './port.ts'
+import { Registry } from './registry.ts'
 import type { LoadedModel } from './snapshot.ts'
 
 /** A model that is only there to be referred to. */

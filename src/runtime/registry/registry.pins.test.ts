@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { bundleOf } from '../../api/index.ts'
+import type { Settlement } from './observer.ts'
 import { agent, filesOf, makeRegistry, push, reasonOf, request, serving, settings, V1, V2 } from './registry.fixture.ts'
 import type { Registry } from './registry.ts'
 
@@ -25,6 +26,28 @@ describe('pins', () => {
     const freed = await registry.apply(request({ pins: {} }))
     expect(freed.bundles.files).toMatchObject({ outcome: 'activated', revision: push(V2).hash })
     expect(registry.state()).toMatchObject({ pins: {}, bundles: { files: { active: push(V2).hash } } })
+  })
+
+  test('let observers know of what they keep back, with its files, and of nothing else', async () => {
+    const settled: Settlement[] = []
+    const ignore = () => undefined
+    const observer = { settled: (each: Settlement) => void settled.push(each), swapped: ignore, failed: ignore }
+    const { registry } = makeRegistry({ observer })
+    await registry.apply(request({ bundles: { files: push(V1) }, pins: { files: push(V1).hash } }))
+    await registry.apply(request({ bundles: { files: push(V2) } }))
+    await registry.offer(mountOf(V3))
+    const told = settled.map(({ source, result: { outcome, revision, error }, bundle }) => [
+      source,
+      outcome,
+      revision,
+      error?.reason,
+      bundle?.arrived?.hash,
+    ])
+    expect(told).toEqual([
+      ['push', 'activated', push(V1).hash, undefined, push(V1).hash],
+      ['push', 'pending', push(V2).hash, 'Pinned', push(V2).hash],
+      ['mount', 'pending', push(V3).hash, 'Pinned', push(V3).hash],
+    ])
   })
 
   test('hold a bundle whatever its mount shows, also while the directory is gone', async () => {

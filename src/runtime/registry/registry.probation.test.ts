@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
 import { bundleOf, type Problem } from '../../api/index.ts'
 import type { Failed, Settlement } from './observer.ts'
+import type { RegistryOptions } from './port.ts'
 import { agent, filesOf, makeRegistry, push, request, settings } from './registry.fixture.ts'
-import type { RegistryOptions } from './registry.ts'
 
 const version = (text: string) => ({ 'tools/weather.ts': text })
 const hashOf = (text: string) => push(version(text)).hash

@@ -8,7 +8,6 @@ import {
   type ItemResult,
   type Owner,
   PROTOCOL,
-  type ProbationSpec,
   type Problem,
   ProblemError,
   type RunnablePlural,
@@ -24,22 +23,14 @@ import { askedBundles, splitResults } from './arrivals/call.ts'
 import { Completeness } from './arrivals/completeness.ts'
 import { GoodVersions, KEPT_VERSIONS } from './arrivals/good-versions.ts'
 import { defaultSettings, ItemArrivals, type Secrets, type Work, withSecrets } from './arrivals/item-arrivals.ts'
-import type { ModelLoader } from './arrivals/load-models.ts'
 import { type Prelude, Preparations, type Taking } from './arrivals/preparations.ts'
-import type { BundleLoader, LoadWith } from './arrivals/prepare.ts'
+import type { LoadWith } from './arrivals/prepare.ts'
 import { createBundleControl } from './bundle-control.ts'
 import { Chronicle } from './chronicle.ts'
 import { type Arrival, arrivalId, RegistryCore } from './core.ts'
 import { createDynamicItems } from './dynamic.ts'
 import { EventLog } from './event-log.ts'
-import {
-  type ArrivalSource,
-  changedBundles,
-  type Failed,
-  type Noticed,
-  type RegistryObserver,
-  settlementsOf,
-} from './observer.ts'
+import { type ArrivalSource, changedBundles, type Failed, type Noticed, settlementsOf } from './observer.ts'
 import { extensionPaths } from './plan/extensions.ts'
 import { admit, type Guard, released, SUPERSEDED, staleFence } from './plan/guard.ts'
 import { bundleNameOf, bundleUnitId } from './plan/served.ts'
@@ -50,34 +41,13 @@ import type {
   Management,
   MountedBundles,
   Pinned,
+  RegistryOptions,
   Rollback,
   SnapshotSource,
 } from './port.ts'
 import { BundleProbation } from './probation/bundle-probation.ts'
 import { itemAt, type Snapshot } from './snapshot.ts'
 import { RunStats } from './stats.ts'
-
-export type RegistryOptions = {
-  readonly loadModel: ModelLoader
-  readonly loadBundle: BundleLoader
-  /** Names of mounted bundles in the order in which a tool name is looked up. */
-  readonly mounts?: readonly string[]
-  /**
-   * Which mounts may serve: all of them, which is the default, or only those that the settings name as bundles which do
-   * not come by the push alone.
-   */
-  readonly mountsTaken?: 'all' | 'named'
-  /** Who declares the bundles: what the operator does, nobody rolls back here. Default dev. */
-  readonly bundleOwner?: Owner
-  /** How new versions of bundles are on probation where the settings do not say. Default not at all. */
-  readonly probation?: ProbationSpec | undefined
-  readonly observer?: RegistryObserver
-  readonly bootId?: string
-  /** UID of the pod that this process runs in, told in its state. */
-  readonly podUid?: string | undefined
-  /** Milliseconds on a monotonic clock. */
-  readonly now?: () => number
-}
 
 /**
  * What one runtime serves. Every way in (management protocol, mounted directories, AgentOS's dynamic calls) prepares
@@ -396,7 +366,8 @@ export class Registry implements SnapshotSource, Management, DynamicItems, Mount
     for (const id of ids) if (!results.has(id)) results.set(id, SUPERSEDED)
     const timing = { loadMs: loaded - started, swapMs: this.#now() - loaded }
     const byId = new Map(arrivals.map((arrival) => [arrivalId(arrival), arrival]))
-    const committed = { results, arrivals: byId, before, after: this.current, timing, ...how }
+    const heldBack = (name: string) => this.#bundles.waiting(name)
+    const committed = { results, arrivals: byId, before, after: this.current, heldBack, timing, ...how }
     for (const settlement of settlementsOf(committed)) this.#options.observer?.settled(settlement)
     return results
   }

@@ -129,7 +129,7 @@ describe('its document’s own numbers hold:', () => {
     const totals: number[] = []
     const detected: number[] = []
     for (let version = 1; version <= 20; version++) {
-      await followed.write(WEATHER, toolSaying(`version ${version}`))
+      await followed.write(WEATHER, `${toolSaying(`version ${version}`)}// An edit leaves the end as it is.\n`)
       const written = performance.now()
       await saysNow(followed, `version ${version}`)
       totals.push(performance.now() - written)

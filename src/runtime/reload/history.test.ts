@@ -51,12 +51,41 @@ describe('the history of reloads', () => {
     expect(history.settled(same)?.record).toMatchObject({ result: 'unchanged', files: [{ change: 'modified' }] })
   })
 
+  test('tells what a pin keeps back once, with its files, and once more when it serves', () => {
+    const history = historyOf()
+    history.settled(activated('b', '1'))
+    const held: Settlement = {
+      ...activated('b', '2'),
+      result: { outcome: 'pending', revision: 'x', error: { reason: 'Pinned', message: 'waits' } },
+    }
+    expect(history.settled(held)?.record).toMatchObject({
+      result: 'pending',
+      files: [{ change: 'modified' }],
+      error: { reason: 'Pinned' },
+    })
+    expect(history.settled(held)).toBeUndefined()
+    expect(history.settled(activated('b', '2'))?.record).toMatchObject({ result: 'activated', files: [] })
+  })
+
   test('tells a removal as deleted files, and what comes afterwards as created ones', () => {
     const history = historyOf()
     history.settled(activated('b', '1'))
     const gone: Settlement = { ...activated('b', '1'), result: { outcome: 'activated' }, bundle: { name: 'b' } }
     expect(history.settled(gone)?.record).toMatchObject({ result: 'removed', files: [{ change: 'deleted' }] })
     expect(history.settled(activated('b', '1'))).toMatchObject({ isFirst: true, changes: [{ change: 'created' }] })
+  })
+
+  test('tells the removal of what never served, and nothing of what was never there', () => {
+    const history = historyOf()
+    const gone = (name: string): Settlement => ({
+      ...activated(name, ''),
+      result: { outcome: 'unchanged' },
+      bundle: { name },
+    })
+    history.settled(rejected('b', '1'))
+    expect(history.settled(gone('b'))?.record).toMatchObject({ result: 'removed', files: [{ change: 'deleted' }] })
+    expect(history.settled(gone('b'))).toBeUndefined()
+    expect(history.settled(rejected('b', '1'))).toMatchObject({ isFirst: true })
   })
 
   test('bounds texts and lists, and counts what it cut', () => {

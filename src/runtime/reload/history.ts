@@ -1,6 +1,6 @@
 import type { BundleFiles, ReloadRecord } from '../../api/index.ts'
 import type { Settlement } from '../registry/observer.ts'
-import { type BundleSettlement, type FileChange, fileChanges, recordOf } from './record.ts'
+import { type BundleSettlement, type FileChange, fileChanges, isRemoval, recordOf } from './record.ts'
 
 /** Records that are kept. */
 export const KEPT_RECORDS = 1_000
@@ -96,9 +96,9 @@ export class ReloadHistory {
     }
   }
 
-  #changesOf({ bundle: { name, arrived }, result }: BundleSettlement, before: BundleFiles | undefined): FileChange[] {
-    const isRemoval = result.outcome === 'activated' && result.revision === undefined
-    if (arrived === undefined && !isRemoval) return []
+  #changesOf(settlement: BundleSettlement, before: BundleFiles | undefined): FileChange[] {
+    const { name, arrived } = settlement.bundle
+    if (arrived === undefined && !isRemoval(settlement)) return []
     if (arrived === undefined) this.#seen.delete(name)
     else this.#seen.set(name, arrived)
     return fileChanges(before, arrived)

@@ -41,13 +41,17 @@ export function stagesOf({ timing: { loadMs, swapMs }, noticed, bundle }: Settle
   }
 }
 
+/** Whether a bundle is gone, also one that never served. */
+export const isRemoval = ({ bundle, result: { outcome, revision } }: BundleSettlement): boolean =>
+  bundle.arrived === undefined && revision === undefined && (outcome === 'activated' || outcome === 'unchanged')
+
 /** What became of it in one word; undefined for what reloads nothing. */
-function resultOf(settlement: Settlement): ReloadRecord['result'] | undefined {
-  const { outcome, revision } = settlement.result
+function resultOf(settlement: BundleSettlement): ReloadRecord['result'] | undefined {
+  const { outcome } = settlement.result
+  if (isRemoval(settlement)) return 'removed'
   switch (outcome) {
     case 'activated':
-      if (isReverted(settlement)) return 'reverted'
-      return revision === undefined ? 'removed' : 'activated'
+      return isReverted(settlement) ? 'reverted' : 'activated'
     case 'checked':
       return undefined
     case 'unchanged':
@@ -67,7 +71,8 @@ export function recordOf(
 ): Omit<ReloadRecord, 'id' | 'at'> | undefined {
   const { bundle, source, result, wentBack } = settlement
   const word = resultOf(settlement)
-  if (word === undefined || (word === 'unchanged' && changes.length === 0)) return undefined
+  const isKnown = result.outcome === 'unchanged' || result.error?.reason === 'Pinned'
+  if (word === undefined || (isKnown && changes.length === 0)) return undefined
   const error = word === 'reverted' && wentBack?.cause === 'probation' ? wentBack.error : result.error
   const report = bundle.loaded?.tools.report
   const all = { files: changes, reloaded: report?.reloaded ?? [], kept: report?.kept ?? [] }

@@ -83,8 +83,10 @@ function plainRedacted(fields: JSONObject, redact: Redact): JSONObject {
 /** The same failure without the values of secrets that tool code may have put into it. */
 export function withoutSecrets(error: unknown, { secrets }: Pick<ToolCallContext, 'secrets'>): unknown {
   if (secrets === undefined || !(error instanceof ProblemError)) return error
-  const message = redactionOf(Object.values(secrets))(error.problem.message)
-  return message === error.problem.message ? error : new ProblemError({ ...error.problem, message })
+  const redact = redactionOf(Object.values(secrets))
+  const { message, path, ...rest } = error.problem
+  const told = { message: redact(message), ...(path !== undefined && { path: redact(path) }) }
+  return told.message === message && told.path === path ? error : new ProblemError({ ...rest, ...told })
 }
 
 export type TimeLimit = {

@@ -19,6 +19,8 @@ export type Scene = AsyncDisposable & {
   change(version: number): Promise<void>
   /** A ConfigMap, files in a mount and an Agent change for the worse, and stay so. */
   spoil(): Promise<void>
+  /** A tool of a ConfigMap begins to fail, until its runtimes go back to the version before. */
+  failTool(): Promise<void>
   /** A tool ends the process that it runs in. */
   crashTool(): Promise<void>
   /** Runs go on in both runtimes, and one of these is stopped; no other one comes in its place. */
@@ -27,11 +29,13 @@ export type Scene = AsyncDisposable & {
 
 /** Throws where nobody catches it. */
 const CRASHING = `export default { description: 'crashes', execute: () => void setTimeout(() => { throw new Error('x') }) }\n`
+const FAILING = `export default { description: 'fails', execute: () => { throw new Error('x') } }\n`
 const EXTENSION = 'export default { execute: () => undefined }\n'
 const DECLARED = {
   models: [WEATHER_MODEL],
   bundles: [{ name: 'files', configMap: 'files' }],
   network: { allow: ['127.0.0.1'] },
+  tools: { probation: { minCalls: 2 } },
 }
 
 /** @returns it with everything served */
@@ -77,6 +81,14 @@ export async function openScene(cluster: Cluster): Promise<Scene> {
         ])
         return /=False/.test(told(agent)) && /=False/.test(told(runtime))
       })
+    },
+    failTool: async () => {
+      await files(cluster, { 'weather.tool.ts': FAILING })
+      const isGoneBackFrom = async () => {
+        await Promise.all(runtimes.map(({ url }) => ask(url, 'agents/support', 'weather')))
+        return told(await read(cluster, 'agentruntimes', NAMESPACE, 'default')) === 'Ready=False/RevertedByProbation'
+      }
+      await until('it is gone back from', isGoneBackFrom, 30_000)
     },
     crashTool: async () => {
       await Promise.all(runtimes.map(({ url }) => call(url, 'crash')))

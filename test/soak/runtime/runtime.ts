@@ -34,7 +34,7 @@ export type RuntimeFigures = {
   readonly heapBytesPerSwap: number
 }
 
-const LOOKS = 20
+const LOOKS = 10
 const PAUSE_MS = 1
 const SERVED_LIMIT_MS = 20_000
 

@@ -56,7 +56,7 @@ export type ServingFigures = {
 }
 
 const CONNECTIONS = 64
-const WARM_UP_CALLS = 1_000
+const WARM_UP_SHARE = 0.02
 const BASELINE_SHARE = 0.2
 const LAST_SERVED_LIMIT_MS = 10_000
 
@@ -73,7 +73,7 @@ export async function soakServing(options: ServingOptions): Promise<ServingFigur
   await using traffic = new Traffic({ url: midflight.url, connections: CONNECTIONS })
   const random = seededRandom(seed)
   const swaps = new Swaps({ directory, oneInBad, random, traffic, whenRefused: refusals(midflight) })
-  await traffic.send(callsMore(traffic, WARM_UP_CALLS))
+  await traffic.send(callsMore(traffic, options.requests * WARM_UP_SHARE))
   const found: Round[] = []
   for (let round = 1; round <= rounds; round += 1) {
     const now = await midflight.child.whileAlive(soakRound(midflight, { options, traffic, swaps }))

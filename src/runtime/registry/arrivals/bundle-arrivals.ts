@@ -1,9 +1,10 @@
 import type { BundleFiles, BundlePush, ItemResult, Problem } from '../../../api/index.ts'
 import type { Arrival } from '../core.ts'
+import type { HeldBundle } from '../observer.ts'
 import { bundleUnitId, type Served, type ServedBundle } from '../plan/served.ts'
 import { type BundleParts, bundleStateOf } from '../plan/states.ts'
 import { BundleIntake, heldBackBy } from './bundle-intake.ts'
-import { arrivalOfBundle, type BundleLoader, filesOfPush, type LoadWith, settingsKey } from './prepare.ts'
+import { arrivalOfBundle, type BundleLoader, filesOfPush, type LoadWith, settingsKey, sharing } from './prepare.ts'
 import { type Basis, TriedBundles } from './tried-bundles.ts'
 
 export type BundleArrivalsOptions = {
@@ -52,12 +53,12 @@ export class BundleArrivals {
   pushed(name: string, push: BundlePush, using: LoadWith): Promise<Arrival> {
     const files = filesOfPush(name, push)
     if ('reason' in files) return Promise.resolve(refusedPush(name, push, files))
-    this.#intake.pushed(files, this.#options.now())
+    this.#intake.pushed(this.#sharing(files), this.#options.now())
     return this.current(name, using)
   }
 
   mounted(files: BundleFiles, using: LoadWith): Promise<Arrival> {
-    this.#intake.mounted(files, this.#options.now())
+    this.#intake.mounted(this.#sharing(files), this.#options.now())
     return this.current(files.name, using)
   }
 
@@ -143,7 +144,7 @@ export class BundleArrivals {
     if (error !== undefined) return { type: 'refused', id: bundleUnitId(name), revision: files.hash, error }
     const basis: Basis = { ...using, serving }
     const kept = this.#tried.find(name, files.hash, basis)
-    const arrival = kept ? ({ type: 'put', unit: kept } as const) : await this.#loadWith(files, basis)
+    const arrival = kept ? ({ type: 'put', unit: kept } as const) : await this.#loadWith(this.#sharing(files), basis)
     if (arrival.type === 'put') this.#tried.keep(arrival.unit, basis, this.#options.now())
     return arrival
   }
@@ -171,6 +172,13 @@ export class BundleArrivals {
   heldBack(name: string, hash: string | undefined): ItemResult | undefined {
     const held = this.#intake.heldBack(name, this.#options.now())
     return held && held.hash === hash ? pendingResult(hash, held.error) : undefined
+  }
+
+  /** Files that a pin keeps from serving. */
+  waiting(name: string): HeldBundle | undefined {
+    const files = this.#intake.waiting(name, this.#options.now())
+    const result = files && this.heldBack(name, files.hash)
+    return files && result && { files, result }
   }
 
   state(name: string, record: BundleParts['record']): ReturnType<typeof bundleStateOf> {
@@ -205,6 +213,11 @@ export class BundleArrivals {
   #loadWith(files: BundleFiles, { packages, serving, ...using }: Basis): ReturnType<typeof arrivalOfBundle> {
     const previous = serving?.type === 'bundle' ? serving.bundle.tools : undefined
     return arrivalOfBundle(files, () => this.#options.load(files, packages, previous, using))
+  }
+
+  /** What has not changed since the version that serves costs nothing, also when it was read or sent anew. */
+  #sharing(files: BundleFiles): BundleFiles {
+    return sharing(files, this.#serving(files.name)?.bundle.source)
   }
 
   #serving(name: string) {

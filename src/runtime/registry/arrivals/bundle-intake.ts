@@ -189,6 +189,12 @@ export class BundleIntake {
     return waits && pin !== undefined ? heldBackBy(name, pin, waits.hash) : undefined
   }
 
+  /** The files that a pin keeps from serving. */
+  waiting(name: string, now: number): BundleFiles | undefined {
+    const held = this.heldBack(name, now)
+    return held && this.#sources(name).find(({ hash }) => hash === held.hash)
+  }
+
   /** The hash that push and mount want to serve. */
   #wanted(name: string, now: number): string | undefined {
     const { channels } = this.#entry(name)

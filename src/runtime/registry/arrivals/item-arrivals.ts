@@ -25,6 +25,8 @@ export function withSecrets(before: Secrets, { secrets, remove }: ApplyRequest):
   return after
 }
 
+type ToolSettings = DefinitionOf<'Settings'>['spec']['tools']
+
 /** The settings that serve while nobody has declared any. */
 export function defaultSettings(): ServedSettings {
   const definition: DefinitionOf<'Settings'> = { kind: 'Settings', name: 'default', spec: settingsSpec.parse({}) }
@@ -46,6 +48,7 @@ export class ItemArrivals {
   readonly #core: RegistryCore
   readonly #defaults: ServedSettings
   readonly #loadModel: ModelLoader
+  #latest: { readonly tools: ToolSettings; readonly secrets: Secrets; readonly loadWith: LoadWith } | undefined
 
   constructor({ core, defaults, loadModel }: ItemArrivalsOptions) {
     this.#core = core
@@ -74,23 +77,12 @@ export class ItemArrivals {
 
   /** What bundles are loaded with as the settings say: those of the call, where it brings settings. */
   loadWith(secrets: Secrets, request?: ApplyRequest): LoadWith {
-    const {
-      packages,
-      isolation,
-      memoryMiB,
-      secrets: named,
-    } = (request && toolsIn(request)) ?? this.#core.snapshot.settings.definition.spec.tools
-    const versions = Object.fromEntries([...secrets].map(([id, { version }]) => [id, version]))
-    const toolSecrets = named.flatMap(({ name, secretKeyRef }) => {
-      const value = secrets.get(secretId(secretKeyRef))?.value
-      return value === undefined ? [] : [[name, value] as const]
-    })
-    return {
-      packages,
-      hosting: { isolation, memoryMiB },
-      secrets: hashJson({ versions, named }),
-      toolSecrets: Object.fromEntries(toolSecrets),
-    }
+    const tools = (request && toolsIn(request)) ?? this.#core.snapshot.settings.definition.spec.tools
+    const latest = this.#latest
+    if (latest?.tools === tools && latest.secrets === secrets) return latest.loadWith
+    const loadWith = loadWithOf(tools, secrets)
+    this.#latest = { tools, secrets, loadWith }
+    return loadWith
   }
 
   /** Nobody replaces or removes what the operator owns but the operator; a declaration takes over what the API added. */
@@ -132,8 +124,22 @@ export class ItemArrivals {
   }
 }
 
+function loadWithOf({ packages, isolation, memoryMiB, secrets: named }: ToolSettings, secrets: Secrets): LoadWith {
+  const versions = Object.fromEntries([...secrets].map(([id, { version }]) => [id, version]))
+  const toolSecrets = named.flatMap(({ name, secretKeyRef }) => {
+    const value = secrets.get(secretId(secretKeyRef))?.value
+    return value === undefined ? [] : [[name, value] as const]
+  })
+  return {
+    packages,
+    hosting: { isolation, memoryMiB },
+    secrets: hashJson({ versions, named }),
+    toolSecrets: Object.fromEntries(toolSecrets),
+  }
+}
+
 /** How tools run by the settings that a call brings; undefined when it brings none that can be read. */
-function toolsIn({ items }: ApplyRequest): DefinitionOf<'Settings'>['spec']['tools'] | undefined {
+function toolsIn({ items }: ApplyRequest): ToolSettings | undefined {
   const item = Object.hasOwn(items, SETTINGS_ID) ? items[SETTINGS_ID] : undefined
   const parsed = item && parseItem(SETTINGS_ID, item)
   return parsed === undefined || isProblem(parsed) || parsed.kind !== 'Settings' ? undefined : parsed.spec.tools

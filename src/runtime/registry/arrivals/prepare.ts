@@ -94,6 +94,19 @@ export async function arrivalOfBundle(
   }
 }
 
+/**
+ * The same files, with the content objects of another version where they are equal: what was worked out for those, such
+ * as their compiled code, holds for both.
+ */
+export function sharing(bundle: BundleFiles, other: BundleFiles | undefined): BundleFiles {
+  if (other === undefined) return bundle
+  const shared = [...bundle.files].map(([path, content]) => {
+    const known = other.files.get(path)
+    return [path, known !== undefined && Buffer.compare(known, content) === 0 ? known : content] as const
+  })
+  return { ...bundle, files: new Map(shared) }
+}
+
 /** The files of a pushed bundle, or what is wrong with them. */
 export function filesOfPush(name: string, { hash, files }: BundlePush): BundleFiles | Problem {
   const contents = Object.entries(files).map(

@@ -139,19 +139,24 @@ export function buildSnapshot(
           : [],
       ),
     )
-  const settingsDigest = digestOf({ revision: settings.revision, bundles: {}, settings: settings.revision })
   return Object.freeze({
     id,
     agents: itemsOf('Agent'),
     teams: itemsOf('Team'),
     workflows: itemsOf('Workflow'),
-    settings: activeItem(settings, settingsDigest) as ActiveItem<'Settings'>,
+    settings: previous?.units.get(SETTINGS_ID) === settings ? previous.snapshot.settings : activeSettings(settings),
     models: settings.models,
     bundles,
     tools,
     extensions: extensionsOf(bundles.values()),
   })
 }
+
+const activeSettings = (settings: ServedSettings): ActiveItem<'Settings'> =>
+  activeItem(
+    settings,
+    digestOf({ revision: settings.revision, bundles: {}, settings: settings.revision }),
+  ) as ActiveItem<'Settings'>
 
 const activeItem = (
   { id, owner, definition, revision }: ServedItem | ServedSettings,

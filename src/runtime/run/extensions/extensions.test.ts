@@ -335,6 +335,16 @@ describe('an extension costs its change and no more', () => {
   })
 })
 
+test('a refusal tells its words without the value of a secret', async () => {
+  const ignore = () => undefined
+  const log = { debug: ignore, info: ignore, warn: ignore, error: ignore }
+  const settings = { tools: { secrets: [{ name: 'key', secretKeyRef: { name: 's', key: 'k' } }] } }
+  const refuse = on('run_start', (_, { secrets }) => ({ refuse: `not with ${secrets?.key}` }))
+  const more = { surroundings: { secretOf: () => 'canary-5513', log }, input: { settings } }
+  const { ask } = setup(answers('ok'), [refuse], more)
+  expect(resultOf(await ask())).toMatchObject({ message: 'the run was refused: not with [redacted]' })
+})
+
 test('the scripted model, with a tool and an extension at every point, runs as it is told', async () => {
   const model = await scripted('default', [
     { match: 'weather', call: { tool: 'echo', arguments: { city: 'Paris' } }, reply: 'In {{result}}' },

@@ -58,7 +58,13 @@ function createHooks(context: RunContext): Hooks {
     let state = start
     for (const served of extensions.get(point) ?? []) {
       const change = await ask(context, served, { point, event: { point, ...show(state) } })
-      if (change !== undefined) state = apply(state, change)
+      if (change === undefined) continue
+      try {
+        state = apply(state, change)
+      } catch (refusal) {
+        const { env } = context
+        throw withoutSecrets(refusal, surroundingsOf(env.surroundings, env.snapshot, { bundle: served.bundle.name }))
+      }
     }
     return state
   }

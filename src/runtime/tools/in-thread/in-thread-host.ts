@@ -3,7 +3,7 @@ import { readAuthored } from '../author/authored.ts'
 import { MIDFLIGHT, midflightModule } from '../author/module.ts'
 import { createParameterReader } from '../author/parameters.ts'
 import { runSelfTests } from '../author/self-test.ts'
-import { createStateStore, type StateSession } from '../author/state.ts'
+import { createStateStore, type StateSession, type StateStore } from '../author/state.ts'
 import { createCompiler, refusedByV8 } from '../modules/compile.ts'
 import { CodeRefused, ImportFailure, ModuleTable, type Surroundings } from '../modules/evaluate.ts'
 import { createLinker, type Linker } from '../modules/link.ts'
@@ -20,11 +20,11 @@ import { planNext, reportOf, sourcesOf, type Version } from './version.ts'
  * what it leaves running (timers, sockets) goes on. A load keeps those modules of the previous version that a restart
  * would find unchanged, and has the others to itself; a version that nobody holds any more is garbage, but for what a
  * later one keeps of it. A file whose content object was compiled before is not compiled again.
+ * @param states where `defineState` keeps values
  */
-export function createInThreadHost(): ToolHost {
+export function createInThreadHost(states: StateStore = createStateStore()): ToolHost {
   const compile = createCompiler()
   const parametersOf = createParameterReader()
-  const states = createStateStore()
   const versions = new WeakMap<ToolSet, Version>()
   return {
     async load(bundle, { packages, timeoutMs, previous, context }) {

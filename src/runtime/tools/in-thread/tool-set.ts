@@ -17,6 +17,8 @@ export type ToolSetOptions = {
   readonly disposed?: () => void
 }
 
+const GONE = { reason: 'ToolFailed', message: 'the version of the tool was taken out of service' } as const
+
 /** What one loaded version serves. A call that is given up on may go on in the background; nobody hears of it. */
 export function createToolSet({ tools, extensions, warnings }: Authored, options: ToolSetOptions): ToolSet {
   const { trace, report } = options
@@ -48,11 +50,7 @@ export function createToolSet({ tools, extensions, warnings }: Authored, options
       return within(file, context, (signal) => runExtension(found, event, { ...context, signal }, trace))
     },
     async dispose() {
-      const reason = new ProblemError({
-        reason: 'ToolFailed',
-        message: 'the version of the tool was taken out of service',
-      })
-      for (const controller of underWay) controller.abort(reason)
+      for (const controller of underWay) controller.abort(new ProblemError(GONE))
       disposed?.()
       disposed = undefined
     },

@@ -78,6 +78,13 @@ describe('an import is refused', () => {
     const problem = await problemFrom(() => resolve(specifier, 'tools/weather.ts', [specifier]))
     expect(problem).toMatchObject({ reason: 'PackageNotAllowed', message: expect.stringContaining('node:crypto') })
   })
+  test.each(['zod/../left-pad', 'zod/..', 'zod/./../x', '@a/b/../../c', 'zod/%2e%2e/left-pad'])(
+    'as PackageNotAllowed: %s, which leads out of its package',
+    async (specifier) => {
+      const problem = await problemFrom(() => resolve(specifier, 'tools/weather.ts', ['zod', '@a/b']))
+      expect(problem).toMatchObject({ reason: 'PackageNotAllowed', message: expect.stringContaining('root') })
+    },
+  )
   test('as PackageNotAllowed, and the message says where to allow it', async () => {
     const problem = await problemFrom(() => resolve('left-pad/x'))
     expect(problem.message).toBe(

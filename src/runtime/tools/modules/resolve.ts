@@ -55,6 +55,7 @@ export function resolveImport(
 ): Target {
   if (/^\.\.?(\/|$)/.test(specifier)) return { type: 'file', path: resolveFile(from, specifier, files) }
   if (isBuiltin(specifier)) return nodeModule(from, specifier)
+  if (/(^|\/)\.\.?(\/|$)|%/.test(specifier)) throw leavesPackage(from, specifier)
   const name = /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier
   if (/^[/#]|^[a-z]+:|\\/i.test(specifier) || name === '')
     throw notFound(from, `import "${specifier}" is neither a relative path (./x.ts) nor a package`)
@@ -65,6 +66,14 @@ export function resolveImport(
     file: from,
   })
 }
+
+/** Node joins the path, decoded, to the package's folder: `..` would lead to packages that are not allowed. */
+const leavesPackage = (from: string, specifier: string): ProblemError =>
+  new ProblemError({
+    reason: 'PackageNotAllowed',
+    message: `import "${specifier}" has ".", ".." or "%" in a package's path: name the file from the package's root`,
+    file: from,
+  })
 
 function nodeModule(from: string, specifier: string): Target {
   const name = specifier.replace(/^node:/, '')

@@ -1,5 +1,5 @@
 import { DEFAULT_TOOL_MEMORY_MIB, type EndCause } from '../../../api/index.ts'
-import { createStateStore } from '../author/state.ts'
+import { createStateStore, type StateStore } from '../author/state.ts'
 import { createToolSet } from '../in-thread/tool-set.ts'
 import { createCompiler } from '../modules/compile.ts'
 import type { ToolHost, ToolSet } from '../port.ts'
@@ -17,6 +17,8 @@ export type ProcessHostOptions = {
   readonly output: HostOutput
   /** Called when a host that served died, and why. */
   readonly onRestart?: (cause: EndCause) => void
+  /** Where `defineState` keeps values. */
+  readonly states?: StateStore
   /** How long code that keeps ending its host waits for the next one. */
   readonly restartDelay?: typeof restartDelay
 }
@@ -41,7 +43,7 @@ export function createProcessHost(options: ProcessHostOptions, signal: AbortSign
   const processes = createProcesses()
   const standby = new Standby((kind) => processes.add(kind, options.output))
   const compile = createCompiler()
-  const states = createStateStore()
+  const { states = createStateStore() } = options
   const sets = new Set<HostedSet>()
   const closed = Promise.withResolvers<void>()
   const close = async () => {

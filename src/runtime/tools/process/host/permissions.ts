@@ -13,7 +13,7 @@ type Manifest = Readonly<
  * workers, no native addons. The network is open.
  * @param code directory of the compiled or plain sources that hold the host
  */
-export function permissionArguments(code: string, packages: readonly string[]): string[] {
+function permissionArguments(code: string, packages: readonly string[]): string[] {
   const readable = [code, ...packageDirectories([...OWN_PACKAGES, ...packages], code)]
   return [
     '--permission',
@@ -21,6 +21,21 @@ export function permissionArguments(code: string, packages: readonly string[]): 
     ...(process.allowedNodeEnvironmentFlags.has('--allow-net') ? ['--allow-net'] : []),
     ...readable.map((path) => `--allow-fs-read=${isLink(path) ? path : `${path}/`}`),
   ]
+}
+
+/**
+ * The same for one place of the code, worked out once for each list of packages: to look for them takes longer than to
+ * start a process. A package that is installed later is seen by the next runtime.
+ */
+export function createPermissions(code: string): (packages: readonly string[]) => readonly string[] {
+  const known = new Map<string, readonly string[]>()
+  return (packages) => {
+    const key = packages.join()
+    const found = known.get(key) ?? permissionArguments(code, packages)
+    known.clear()
+    known.set(key, found)
+    return found
+  }
 }
 
 /** Where packages and all that they depend on are, as far as they are installed. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { writeFileSync } from 'node:fs'
 import { extname, join, resolve } from 'node:path'
-import { permissionArguments } from './permissions.ts'
+import { createPermissions } from './permissions.ts'
 
 /** What a host process is made for. */
 export type HostKind = { readonly packages: readonly string[]; readonly memoryMiB: number }
@@ -12,6 +12,7 @@ export type HostOutput = 'inherit' | 'ignore'
 /** The folder that holds all of this project's code: `src`, or `dist` when it is compiled. */
 const CODE = resolve(import.meta.dirname, '../../../..')
 const ENTRY = join(import.meta.dirname, '../child', `main${extname(import.meta.filename)}`)
+const permissionsOf = createPermissions(CODE)
 /** Makes the kernel choose the host, and not the runtime, when memory runs out. */
 const OOM_SCORE = '1000'
 
@@ -20,7 +21,7 @@ export function spawnHost({ packages, memoryMiB }: HostKind, output: HostOutput)
   const child = spawn(
     process.execPath,
     [
-      ...permissionArguments(CODE, packages),
+      ...permissionsOf(packages),
       '--disable-warning=ExperimentalWarning',
       `--max-old-space-size=${memoryMiB}`,
       // The young generation is what makes a small host large.
@@ -30,7 +31,14 @@ export function spawnHost({ packages, memoryMiB }: HostKind, output: HostOutput)
     ],
     { env: {}, cwd: '/', stdio: ['ignore', output, output, 'pipe', 'pipe'] },
   )
-  // Where that cannot be written, as on other systems, the limit on memory stands alone.
-  if (child.pid !== undefined) writeFile(`/proc/${child.pid}/oom_score_adj`, OOM_SCORE).catch(() => undefined)
+  if (child.pid !== undefined) offerToKernel(child.pid)
   return child
+}
+
+function offerToKernel(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, OOM_SCORE)
+  } catch {
+    // Where that cannot be written, as on other systems, the limit on memory stands alone.
+  }
 }
