@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { createLog, type Log, type LogOptions } from './log.ts'
+import { createLog, type Log, type LogOptions, together } from './log.ts'
 
 function logTo(options: Partial<LogOptions> = {}): { log: Log; written: string[] } {
   const written: string[] = []
@@ -92,4 +92,19 @@ test('for people a line is time, level, message and fields, and an error has its
   log.error('failed', { error: new Error('broken') })
   expect(written[0]).toMatch(/^\d\d:\d\d:\d\d info {2}served port=7777 url=http:\/\/127\.0\.0\.1:7777\n$/)
   expect(written[1]).toMatch(/^\d\d:\d\d:\d\d error failed\n {2}Error: broken\n {6}at /)
+})
+
+test('lines that go together are written in one piece when the turn of the event loop is over', async () => {
+  const written: string[] = []
+  const { log } = logTo({ destination: together({ write: (lines) => void written.push(lines) }) })
+  log.info('first')
+  log.info('second')
+  expect(written).toEqual([])
+  await new Promise(setImmediate)
+  log.info('third')
+  await new Promise(setImmediate)
+  expect(written.map((lines) => parsed(lines.trim().split('\n')))).toEqual([
+    [expect.objectContaining({ message: 'first' }), expect.objectContaining({ message: 'second' })],
+    [expect.objectContaining({ message: 'third' })],
+  ])
 })

@@ -75,6 +75,25 @@ export function createLog({ level, format, destination }: LogOptions): Log {
   }
 }
 
+/**
+ * Writes the lines of one turn of the event loop together, when it is over: one system call in place of many, and none
+ * that others wait for. Lines of a process that ends within the turn are lost.
+ */
+export function together(destination: LogOptions['destination']): LogOptions['destination'] {
+  let lines = ''
+  const write = () => {
+    const written = lines
+    lines = ''
+    destination.write(written)
+  }
+  return {
+    write(line) {
+      if (lines === '') setImmediate(write)
+      lines += line
+    },
+  }
+}
+
 const prettyTo = (destination: LogOptions['destination']): LogOptions['destination'] => ({
   write: (line) => destination.write(pretty(line)),
 })

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { cacheFolder } from '../setup-cluster/versions.ts'
@@ -23,8 +23,8 @@ export async function node24(say: (line: string) => void): Promise<string> {
   if (existsSync(program)) return program
   say(`installing Node 24 into ${home}`)
   // Installed aside, so that what is in place is whole.
-  const aside = `${home}.${process.pid}`
-  await mkdir(aside, { recursive: true })
+  await mkdir(cacheFolder(), { recursive: true })
+  const aside = await mkdtemp(`${home}.`)
   for (const file of FILES) await copyFile(join(PROJECT, file), join(aside, file))
   await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: aside })
   await rename(aside, home).catch(() => rm(aside, { recursive: true }))

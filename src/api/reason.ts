@@ -54,6 +54,7 @@ export const REASONS = {
   DuplicateTool: { condition: 'Ready', retry: false, status: 422 },
   InvalidExtension: { condition: 'Ready', retry: false, status: 422 },
   SelfTestFailed: { condition: 'Ready', retry: false, status: 422 },
+  ToolHostUnavailable: { condition: 'Ready', retry: true, status: 503 },
   RevertedByProbation: { condition: 'Ready', retry: false, status: 422 },
   IncludeNotFound: { condition: 'Ready', retry: false, status: 422 },
   IncludeCycle: { condition: 'Ready', retry: false, status: 422 },

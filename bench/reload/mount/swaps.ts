@@ -12,7 +12,7 @@ import { swapAndAsk } from './swap.ts'
 const IDLE: readonly [number, number] = [10, 50]
 /** The same for the peers: what they do after a start, or a reload, is over. */
 const PEER_IDLE: readonly [number, number] = [200, 400]
-const LIMIT_MS = 5_000
+const LIMIT_MS = 3_000
 /** For those that take no swap at all. */
 const DEAF_LIMIT_MS = 1_500
 

@@ -3,7 +3,7 @@ import { type Linked, linkedTo, systemClock } from '../../clock.ts'
 import type { Session } from '../../dev/index.ts'
 // Not by way of the index: a runtime that an operator drives needs nothing that reads manifests, and starts faster.
 import { formatProblem } from '../../dev/report.ts'
-import { createLog, type Log, type LogLevel } from '../../log.ts'
+import { createLog, type Log, type LogLevel, type LogOptions, together } from '../../log.ts'
 import { createMetrics, type Metrics } from '../../metrics.ts'
 import { toolClashes } from '../../runtime/registry/index.ts'
 import { createRuntime, type Runtime } from '../../runtime/runtime.ts'
@@ -68,10 +68,13 @@ export const toolHost = (isolation: Isolation, metrics: Metrics, signal: AbortSi
 /** Where the lines of tool and extension files go, and what befell their extensions. */
 export const toolLog = (io: Io): Log => logTo(io, 'info')
 
+/** Where each reload is told. */
+export const reloadLines = (io: Io): Log => logTo(io, 'info', together(io.stderr))
+
 const serverLog = (io: Io): Log => logTo(io, 'warn')
 
-const logTo = (io: Io, level: LogLevel): Log =>
-  createLog({ level, format: io.stderr.isTTY === true ? 'pretty' : 'json', destination: io.stderr })
+const logTo = (io: Io, level: LogLevel, destination: LogOptions['destination'] = io.stderr): Log =>
+  createLog({ level, format: io.stderr.isTTY === true ? 'pretty' : 'json', destination })
 
 export type ManagementOptions = {
   readonly host: string

@@ -3,7 +3,7 @@ import { createMetrics } from '../../metrics.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
 import type { Isolation } from '../../runtime/tools/index.ts'
 import { hasColor, type Io } from '../io.ts'
-import { type Loaded, toolHost, toolLog } from './host.ts'
+import { type Loaded, reloadLines, toolHost, toolLog } from './host.ts'
 
 export type Sources = {
   readonly manifests: readonly string[]
@@ -32,7 +32,7 @@ export async function load(
     mounts,
     hotReload,
     loopback: true,
-    ...(reloadLog && { reloadLog: log }),
+    ...(reloadLog && { reloadLog: reloadLines(io) }),
   }
   const runtime = createRuntime(options, signal)
   const style = { color: hasColor(io.stdout, io.environment) }

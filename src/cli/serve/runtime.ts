@@ -10,7 +10,7 @@ import {
 import { type RuntimeConfig, UsageError } from '../config.ts'
 import { pathKind, readKey, requireDirectories } from '../files.ts'
 import type { Io } from '../io.ts'
-import { type Loaded, loadManaged, printLoaded, serveBoth, serveManagement, toolLog } from './host.ts'
+import { type Loaded, loadManaged, printLoaded, reloadLines, serveBoth, serveManagement, toolLog } from './host.ts'
 
 /**
  * Runs one runtime, until it is stopped: by hand, or with a management token as an operator says. What was loaded is
@@ -75,7 +75,7 @@ async function loadFor(config: RuntimeConfig, io: Io, signal: AbortSignal): Prom
   const bundles = bundle.map((each) => ({ ...each, standsIn: false }))
   if (managementTokenFile.length > 0) {
     const log = toolLog(io)
-    const logs = { log, reloadLog: reloadLog ? log : undefined }
+    const logs = { log, reloadLog: reloadLog ? reloadLines(io) : undefined }
     return loadManaged({ bundles, podUid, bootSet, hotReload, isolation, tell, ...logs }, signal)
   }
   const { load } = await import('./load.ts')

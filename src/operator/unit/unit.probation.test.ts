@@ -109,6 +109,22 @@ describe.each([1, 3])('of %i pods the first one goes back from a version by itse
   })
 })
 
+test('pods that go back at the same time come to rest, and a new file serves in all', async () => {
+  await reverted(3)
+  put('3')
+  await unit.quiet()
+  await Promise.all(unit.pods.map(fail))
+  await unit.quiet()
+  expect([serving(), pins()]).toEqual([all(hashOf('1')), all({ files: hashOf('1') })])
+  expect(verdict()?.failures.map(({ pod }) => pod)).toEqual(['pod-0', 'pod-1', 'pod-2'])
+  const before = activations()
+  await unit.pass(20_000)
+  expect([activations(), unit.drifts]).toEqual([before, 0])
+  put('4')
+  await unit.quiet()
+  expect([serving(), pins(), verdict()]).toEqual([all(hashOf('4')), all({}), undefined])
+})
+
 test('where the version that was gone back to is not held any more, each pod keeps what it has', async () => {
   unit = new TestUnit(2)
   unit.runtime({ bundles: [{ name: 'files', configMap: 'files' }], tools: { probation: {} } })

@@ -95,20 +95,20 @@ export function endsAsBefore({ location }: ListedFile, { content }: KnownFile): 
   }
 }
 
-const SHORTEST_END = 8
+const SHORTEST_END = 4
 const LONGEST_END = 1024
 
 /**
- * Whether a content ends as the one before did, with bytes that are nowhere else in it. What a writer has begun anew and
- * not yet finished ends somewhere in the middle of it.
+ * Whether a content ends as the one before did, with bytes that are nowhere else in either. What a writer has begun anew
+ * and not yet finished ends somewhere in the middle of it.
  */
 export function endsAs(content: Uint8Array, before: Uint8Array): boolean {
-  const now = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
+  const texts = [content, before].map(({ buffer, byteOffset, length }) => Buffer.from(buffer, byteOffset, length))
   const longest = Math.min(content.length, before.length, LONGEST_END)
   for (let length = SHORTEST_END; length <= longest; length *= 2) {
-    const end = now.subarray(-length)
-    if (!end.equals(before.subarray(-length))) return false
-    if (now.indexOf(end) === now.length - length) return true
+    const end = content.subarray(-length)
+    if (Buffer.compare(end, before.subarray(-length)) !== 0) return false
+    if (texts.every((text) => text.indexOf(end) === text.length - length)) return true
   }
   return false
 }

@@ -26,9 +26,11 @@ export function textOf(path: string, content: Uint8Array): string {
   })
 }
 
+const UTF_8 = new TextDecoder('utf-8', { fatal: true })
+
 function decode(path: string, content: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(content)
+    return UTF_8.decode(content)
   } catch (error) {
     throw new ProblemError(
       { reason: 'FileNotText', message: `${path} is not text: save it as UTF-8`, file: path },

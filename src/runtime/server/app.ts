@@ -52,7 +52,16 @@ const TIMING: Timing = { heartbeatMs: 15_000, stalledMs: 60_000, cancelWaitMs: 5
  * snapshot per request, so what serves can change without a change here.
  */
 export function createApp(deps: AppDeps): Express {
-  const { snapshots, runs, dynamic, dynamicApi = 'on', auth, log, onToolCall = () => undefined, onCalled = () => undefined } = deps
+  const {
+    snapshots,
+    runs,
+    dynamic,
+    dynamicApi = 'on',
+    auth,
+    log,
+    onToolCall = () => undefined,
+    onCalled = () => undefined,
+  } = deps
   const { cancelWaitMs, ...stream } = { ...TIMING, ...deps.timing }
   const app = express()
   app.disable('x-powered-by')

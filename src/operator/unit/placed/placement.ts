@@ -28,7 +28,7 @@ export class Placement {
     signature: Signature,
     { compiled, bundles, secrets, unknownSecrets, unguarded }: Inputs,
     verdicts: ReadonlyMap<string, Verdict>,
-    reverts: ReadonlyMap<string, Revert> = new Map(),
+    reverts: ReadonlyMap<string, Revert>,
   ): Desired {
     const versions = [...secrets].flatMap(([id, { version }]) => [id, version])
     const parts = [signature.fence, signature.claim, signature.isWhole, compiled, unguarded]

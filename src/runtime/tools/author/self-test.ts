@@ -12,6 +12,8 @@ export type SelfTestOptions = {
   readonly context?: Pick<ToolCallContext, 'secrets' | 'log'> | undefined
   readonly trace: Trace
   readonly limitMs?: number
+  /** Told of each test before its first line runs. */
+  readonly checking?: (tool: string, file: string) => void
 }
 
 /**
@@ -32,8 +34,9 @@ export async function runSelfTests(tools: Iterable<Tool>, options: SelfTestOptio
   }
 }
 
-async function runOne(tool: Tool, signal: AbortSignal, { context, trace }: SelfTestOptions): Promise<void> {
+async function runOne(tool: Tool, signal: AbortSignal, { context, trace, checking }: SelfTestOptions): Promise<void> {
   const { name, file } = tool.description
+  checking?.(name, file)
   try {
     const test = async () => tool.selfTest?.(toolContext({ ...context, signal }))
     await abandonOnAbort(test(), signal)

@@ -72,8 +72,12 @@ const entriesOf = ({ files }: BundleFiles): string[] =>
 
 /** A function of its own: a kept module holds on to it, and must not to the version. */
 function packagesOf({ states }: StateSession): Surroundings['importPackage'] {
-  const midflight = midflightModule(states)
-  return async (from, specifier) => (specifier === MIDFLIGHT ? midflight : importPackage(from, specifier))
+  let midflight: object | undefined
+  return async (from, specifier) => {
+    if (specifier !== MIDFLIGHT) return importPackage(from, specifier)
+    midflight ??= midflightModule(states)
+    return midflight
+  }
 }
 
 const surroundingsOf = (linker: Linker, session: StateSession): Surroundings => ({

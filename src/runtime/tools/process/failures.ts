@@ -8,6 +8,7 @@ import type { HostLoss } from '../port.ts'
 import type { Work } from './channel/messages.ts'
 import { Refused } from './host/calls.ts'
 import { type HostEnd, HostLost } from './host/end.ts'
+import { placeOfPhase } from './host/loading.ts'
 
 /** What tells of failures in the words of the source, as its author wrote it. */
 export type Source = {
@@ -21,9 +22,19 @@ export type Source = {
 export function loadProblem(error: unknown, source: Source): unknown {
   if (error instanceof Refused) return refusedProblem(error, source)
   if (!(error instanceof HostLost)) return error
-  const { message, stack = '' } = error.end
-  const told = `loading the tools failed: their process ${message}`
-  return new ProblemError({ reason: 'ToolLoadFailed', message: told, ...placeOf(stack, source) }, { cause: error })
+  const { begun, phase, end } = error
+  if (!begun) return unavailable(end, source)
+  const { what, file } = placeOfPhase(phase)
+  const place = placeOf(end.stack ?? '', source) ?? (file === undefined ? {} : { file })
+  const reason = phase.type === 'checking' ? 'SelfTestFailed' : 'ToolLoadFailed'
+  const message = `${what} failed: the process of the tools ${end.message}`
+  return new ProblemError({ reason, message, ...place }, { cause: error })
+}
+
+/** Nothing of the bundle had begun: whatever is wrong, its files are not. */
+function unavailable({ message }: HostEnd, { bundle }: Source): ProblemError {
+  const told = `there is no process for the tools of bundle ${bundle.name}: it ${message}`
+  return new ProblemError({ reason: 'ToolHostUnavailable', message: told })
 }
 
 /** A failure of a call, of whatever kind. */

@@ -7,6 +7,7 @@ import type { LoadMessage, Work } from './channel/messages.ts'
 import { callProblem, loadProblem, type Source } from './failures.ts'
 import { type HostEnd, HostLost } from './host/end.ts'
 import type { HostEvents, HostProcess } from './host/host-process.ts'
+import type { Resting } from './resting.ts'
 
 /** What sets of one runtime share. */
 export type HostSupply = {
@@ -52,7 +53,7 @@ const STUCK: HostEnd = { cause: 'deadline', message: 'was ended: a call that was
 const GONE = 'the version of the tool was taken out of service'
 
 /** What one version of a bundle serves, in a host of its own: when that dies, another takes its place. */
-export class HostedSet implements ToolSet {
+export class HostedSet implements ToolSet, Resting {
   readonly tools: readonly ToolDescription[]
   readonly extensions: readonly ExtensionDescription[]
   readonly warnings: readonly string[]
@@ -61,6 +62,7 @@ export class HostedSet implements ToolSet {
   readonly #deaths: number[] = []
   readonly #leaving = new Set<Promise<void>>()
   #state: State
+  #hasServed = false
 
   constructor(options: HostedSetOptions) {
     const { source, loaded, report, host } = options
@@ -76,6 +78,15 @@ export class HostedSet implements ToolSet {
 
   get bundle(): string {
     return this.#options.source.bundle.name
+  }
+
+  get hasServed(): boolean {
+    return this.#hasServed
+  }
+
+  /** It serves, or did: what is called is known to. */
+  served(): void {
+    this.#hasServed = true
   }
 
   /** Whether it has a host. */
@@ -127,6 +138,7 @@ export class HostedSet implements ToolSet {
     { file, idempotent }: { readonly file: string; readonly idempotent?: true },
     context: ToolCallContext,
   ): Promise<JSONValue> {
+    this.served()
     for (let attempt = 1; ; attempt += 1) {
       const host = await abandonOnAbort(this.#host(), context.signal)
       try {

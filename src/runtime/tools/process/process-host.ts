@@ -1,14 +1,17 @@
+import type { ChildProcess } from 'node:child_process'
 import { DEFAULT_TOOL_MEMORY_MIB, type EndCause } from '../../../api/index.ts'
-import { createStateStore, type StateStore } from '../author/state.ts'
+import { createStateStore, type StateSession, type StateStore } from '../author/state.ts'
 import { createToolSet } from '../in-thread/tool-set.ts'
 import { createCompiler } from '../modules/compile.ts'
 import type { ToolHost, ToolSet } from '../port.ts'
 import { type Candidate, loadHosted, sourceOf } from './candidate.ts'
+import { HostLost, notStarted } from './host/end.ts'
 import { CLOSED, HostProcess } from './host/host-process.ts'
 import { MemoryWatch } from './host/memory.ts'
 import { type HostKind, type HostOutput, spawnHost } from './host/spawn.ts'
-import type { HostedSet } from './hosted-set.ts'
+import { HostedSet } from './hosted-set.ts'
 import { restartDelay } from './restart.ts'
+import { toSleep } from './resting.ts'
 import { Standby } from './standby.ts'
 import { warmLoad } from './warm-load.ts'
 
@@ -29,9 +32,6 @@ export type ProcessHost = ToolHost & {
   /** Resolves when none of its processes is left, some time after its signal aborted. */
   readonly closed: Promise<void>
 }
-
-/** Most hosts of versions that are not their bundle's newest: what is beyond is ended, and comes back when it is called. */
-const MAX_OLD_HOSTS = 4
 
 /**
  * A tool host that runs the code of each version of a bundle in a child process of its own. Whatever code does to its
@@ -72,9 +72,10 @@ export function createProcessHost(options: ProcessHostOptions, signal: AbortSign
           onRestart: options.onRestart ?? (() => undefined),
           disposed: (gone) => sets.delete(gone),
         })
-        session.settle()
         sets.add(set)
-        endOldHosts(sets)
+        await settle(session, set)
+        if (loadOptions.previous instanceof HostedSet) loadOptions.previous.served()
+        for (const each of toSleep(sets)) each.sleep()
         return set
       } catch (error) {
         session.close()
@@ -84,7 +85,17 @@ export function createProcessHost(options: ProcessHostOptions, signal: AbortSign
   }
 }
 
-/** All host processes that there are. None outlives this process, unless that is killed while code never yields. */
+/** The version may serve: what it has set counts. One whose states are too large is refused, and its process ends. */
+async function settle(session: StateSession, set: HostedSet): Promise<void> {
+  try {
+    session.settle()
+  } catch (error) {
+    await set.dispose()
+    throw error
+  }
+}
+
+/** All host processes that there are. None outlives this process; where it is killed, as far as the system can see to it. */
 function createProcesses() {
   const memory = new MemoryWatch()
   const warm = warmLoad()
@@ -93,8 +104,12 @@ function createProcesses() {
     for (const host of running) host.kill(CLOSED)
   }
   return {
+    /** @throws HostLost when the system starts no process and says so at once; else the host tells */
     add(kind: HostKind, output: HostOutput): HostProcess {
-      const host = new HostProcess(spawnHost(kind, output), { memory, memoryMiB: kind.memoryMiB })
+      const host = new HostProcess(
+        childOf(() => spawnHost(kind, output)),
+        { memory, memoryMiB: kind.memoryMiB },
+      )
       host.warm(warm)
       if (running.size === 0) process.on('exit', killAll)
       running.add(host)
@@ -110,16 +125,18 @@ function createProcesses() {
   }
 }
 
+/** @throws HostLost */
+function childOf(start: () => ChildProcess): ChildProcess {
+  try {
+    return start()
+  } catch (error) {
+    throw new HostLost(notStarted(error), false)
+  }
+}
+
 /** Bundles of prompts alone need no process. */
 function withoutCode({ source: { trace, linker }, session, transform }: Candidate): ToolSet {
   const report = { reloaded: [], kept: [], stages: { transform, load: 0, check: 0 } }
   const nothing = { tools: new Map(), extensions: new Map(), warnings: [] }
   return createToolSet(nothing, { trace, report, warnings: linker.warnings, disposed: session.close })
-}
-
-/** Of the versions that are not their bundle's newest, the oldest ones go to sleep. */
-function endOldHosts(sets: ReadonlySet<HostedSet>): void {
-  const newest = new Map([...sets].map((set) => [set.bundle, set]))
-  const old = [...sets].filter((set) => newest.get(set.bundle) !== set && set.isAwake)
-  for (const set of old.slice(0, Math.max(0, old.length - MAX_OLD_HOSTS))) if (set.isIdle) set.sleep()
 }

@@ -26,7 +26,10 @@ export class Standby {
       return await load(this.#take(kind))
     } finally {
       // To start a process takes milliseconds of this thread: what was waited for goes first.
-      this.#pause = setTimeout(PAUSE_MS, undefined, { ref: false }).then(() => this.#prepare(kind))
+      this.#pause = setTimeout(PAUSE_MS, undefined, { ref: false })
+        .then(() => this.#prepare(kind))
+        // The next load tries to start one itself, and tells why that fails.
+        .catch(() => undefined)
     }
   }
 

@@ -36,6 +36,7 @@ const line = z.strictObject({
 export const answer = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('ready') }),
   z.strictObject({ type: z.literal('evaluating'), file: path }),
+  z.strictObject({ type: z.literal('checking'), tool: z.string(), file: path }),
   z.strictObject({
     type: z.literal('loaded'),
     tools: z.array(tool),

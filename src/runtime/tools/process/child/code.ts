@@ -58,6 +58,7 @@ export function createCode(): Code {
           linkDynamic,
           parametersOf,
           evaluating: (file) => send({ type: 'evaluating', file }),
+          checking: (tool, file) => send({ type: 'checking', tool, file }),
           stateSet: (name, value) => send({ type: 'state', name, value }),
           log: logOf(0),
         })

@@ -15,6 +15,8 @@ import type { LoadMessage, ProgramData } from '../channel/messages.ts'
 export type LoadOptions = Pick<Surroundings, 'linkDynamic'> & {
   readonly parametersOf: ParameterReader
   readonly evaluating: (file: string) => void
+  /** Told when the self-test of a tool begins. */
+  readonly checking: (tool: string, file: string) => void
   readonly stateSet: (name: string, value: JSONValue) => void
   readonly log: (line: ToolLogLine) => void
 }
@@ -33,7 +35,7 @@ export type LoadedCode = {
  */
 export async function loadCode(asked: LoadMessage, options: LoadOptions): Promise<LoadedCode> {
   const { program, timeoutMs, context } = asked
-  const { linkDynamic, parametersOf, evaluating, stateSet, log } = options
+  const { linkDynamic, parametersOf, evaluating, checking, stateSet, log } = options
   const states = createStates(asked.states, stateSet)
   const midflight = midflightModule(states)
   const table = new ModuleTable(programOf(program), {
@@ -45,7 +47,7 @@ export async function loadCode(asked: LoadMessage, options: LoadOptions): Promis
   const loaded = readAuthored(exports, { bundle: program.bundle, parametersOf, trace })
   const evaluated = performance.now()
   if (asked.check)
-    await runSelfTests(loaded.tools.values(), { context: { secrets: context.secrets ?? {}, log }, trace })
+    await runSelfTests(loaded.tools.values(), { context: { secrets: context.secrets ?? {}, log }, trace, checking })
   const reloaded = program.modules.map(({ path }) => path)
   return { loaded, reloaded, checkMs: performance.now() - evaluated }
 }

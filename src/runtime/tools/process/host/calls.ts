@@ -4,6 +4,7 @@ import { messageOf } from '../../modules/thrown.ts'
 import type { ToolCallContext, ToolLogLine } from '../../port.ts'
 import type { Answer, Failure } from '../channel/answers.ts'
 import type { ToHost, Work } from '../channel/messages.ts'
+import { deadline } from './deadline.ts'
 import { type HostEnd, HostLost } from './end.ts'
 
 /** How long a host may take to hear that a call was given up, in milliseconds: longer, and its event loop stands still. */
@@ -19,7 +20,8 @@ type Call = {
   readonly answered: PromiseWithResolvers<JSONValue>
   readonly log: ToolCallContext['log']
   state: 'sent' | 'begun' | 'givenUp'
-  timer: NodeJS.Timeout | undefined
+  /** Ends the wait for what the host has to do now. */
+  settled: () => void
 }
 
 export type CallsOptions = {
@@ -80,7 +82,7 @@ export class Calls {
     this.#asked += 1
     const id = this.#asked
     const answered = Promise.withResolvers<JSONValue>()
-    const call: Call = { what, answered, log, state: 'sent', timer: undefined }
+    const call: Call = { what, answered, log, state: 'sent', settled: () => undefined }
     this.#calls.set(id, call)
     const context = { ...(session && { session }), ...(run && { run }), ...(secrets && { secrets }) }
     this.#options.send({ type: 'call', id, work, context })
@@ -109,11 +111,17 @@ export class Calls {
         return
       case 'result':
       case 'failed':
-        clearTimeout(call.timer)
+        call.settled()
         this.#calls.delete(message.id)
         if (message.type === 'result') call.answered.resolve(message.value as JSONValue)
         else call.answered.reject(new Refused(message.failure))
     }
+  }
+
+  /** What a host that is about to go still said before that: whether a call has begun, or even what came of it. */
+  heardLate(message: Answer): void {
+    const isOfCall = message.type === 'begun' || message.type === 'result' || message.type === 'failed'
+    if (isOfCall && this.#calls.has(message.id)) this.heard(message)
   }
 
   /** @returns true when the line belongs to a call */
@@ -123,13 +131,24 @@ export class Calls {
     return call !== undefined
   }
 
-  /** The host is gone. */
+  /** The host is about to go. What had begun is lost; of the rest it is not known yet, for what the host said of it may lie unread. */
   lost(end: HostEnd): void {
-    for (const { answered, state, timer } of this.#calls.values()) {
-      clearTimeout(timer)
-      answered.reject(new HostLost(end, state !== 'sent'))
-    }
-    this.#calls.clear()
+    for (const [id, { state }] of this.#calls) if (state !== 'sent') this.#lose(id, end, true)
+  }
+
+  /**
+   * The host is gone, or is not listened to any more.
+   * @param heard whether all that it said was read: what did not begin by then never did
+   */
+  gone(end: HostEnd, heard: boolean): void {
+    for (const [id, { state }] of this.#calls) this.#lose(id, end, !heard || state !== 'sent')
+  }
+
+  #lose(id: number, end: HostEnd, begun: boolean): void {
+    const call = this.#calls.get(id)
+    call?.settled()
+    call?.answered.reject(new HostLost(end, begun))
+    this.#calls.delete(id)
   }
 
   #checkIdle(): void {
@@ -141,15 +160,27 @@ export class Calls {
     call.answered.reject(aborted(call.what, reason))
     if (this.#calls.get(id) !== call) return
     this.#options.send({ type: 'abort', id, reason: messageOf(reason) })
-    call.timer = setTimeout(() => this.#options.hangs(call.what), HEAR_MS)
+    const isOver = isTimeout(reason)
+    call.settled = deadline(HEAR_MS, () => {
+      if (isOver || !this.#othersRun) this.#options.hangs(call.what)
+    })
+  }
+
+  /** Whether code runs that somebody waits for: it may take its time until its own limit, and that is judged then. */
+  get #othersRun(): boolean {
+    return [...this.#calls.values()].some(({ state }) => state === 'begun')
   }
 
   #heardAbort(call: Call): void {
     if (call.state !== 'givenUp') return
-    clearTimeout(call.timer)
-    call.timer = setTimeout(() => this.#options.stuck(), SETTLE_MS)
+    call.settled()
+    call.settled = deadline(SETTLE_MS, () => this.#options.stuck())
   }
 }
+
+/** Whether a call has had its time; others that are given up were cancelled. */
+const isTimeout = (reason: unknown): boolean =>
+  reason instanceof ProblemError ? reason.problem.reason === 'ToolTimeout' : Object(reason).name === 'TimeoutError'
 
 function aborted(what: string, reason: unknown): ProblemError {
   if (reason instanceof ProblemError) return reason

@@ -1,15 +1,17 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import type { JSONValue } from '@ai-sdk/provider'
-import { ProblemError, problemOf } from '../../../../api/index.ts'
+import { problemOf } from '../../../../api/index.ts'
 import type { DynamicLink } from '../../modules/link.ts'
 import type { ToolCallContext, ToolLogLine } from '../../port.ts'
 import { type Answer, answer, type Loaded, MAX_FRAME_FROM_HOST } from '../channel/answers.ts'
 import { encodeFrame, FrameReader } from '../channel/frames.ts'
 import type { LoadMessage, ToHost, WarmMessage, Work } from '../channel/messages.ts'
 import { Quota } from '../channel/quota.ts'
-import { Calls, Refused } from './calls.ts'
-import { crowdedOut, endOf, type HostEnd, HostLost, overMemory } from './end.ts'
+import { Calls } from './calls.ts'
+import { deadline } from './deadline.ts'
+import { crowdedOut, endOf, type HostEnd, HostLost, notStarted, overMemory } from './end.ts'
+import { Loading } from './loading.ts'
 import type { MemoryWatch } from './memory.ts'
 
 /** What the code of a host says of itself, without being asked. */
@@ -28,14 +30,6 @@ export type HostOptions = {
   readonly memoryMiB: number
 }
 
-type Loading = {
-  readonly answered: PromiseWithResolvers<Loaded>
-  readonly limitMs: number
-  readonly timer: NodeJS.Timeout
-  /** File that was begun with last. */
-  file: string | undefined
-}
-
 type State =
   | { readonly type: 'warm' }
   | { readonly type: 'loading'; readonly loading: Loading; readonly events: HostEvents }
@@ -44,8 +38,6 @@ type State =
 
 /** How long a process may take until it is ready for a load, in milliseconds, on a machine that has no time. */
 const START_MS = 30_000
-/** What loads may take above their limit until they are ended from outside, in milliseconds: code that never yields. */
-const LOAD_GRACE_MS = 250
 /** How long a host may take to end by itself, in milliseconds. */
 const END_MS = 500
 const NOT_READY: HostEnd = { cause: 'deadline', message: `was not ready ${START_MS} ms after its start` }
@@ -55,6 +47,8 @@ export const CLOSED: HostEnd = { cause: 'exit', message: 'was taken out of servi
 /** One child process from outside: it loads once, and then serves calls until it ends. Nothing that it says is trusted. */
 export class HostProcess {
   readonly #child: ChildProcess
+  /** A process that could not be started has none. */
+  readonly #channels: Channels | undefined
   readonly #calls: Calls
   readonly #quota = new Quota()
   readonly #unwatch: () => void
@@ -68,19 +62,19 @@ export class HostProcess {
 
   constructor(child: ChildProcess, { memory, memoryMiB }: HostOptions) {
     this.#child = child
+    this.#channels = channelsOf(child)
     const sent = (message: ToHost) => this.#send(message)
     this.#calls = new Calls({ send: sent, hangs: (what) => this.kill(hangs(what)), stuck: () => this.#stuck.resolve() })
     const over = (bytes: number) => this.kill(overMemory(bytes, memoryMiB))
     const crowds = (bytes: number, containerBytes: number) => this.kill(crowdedOut(bytes, containerBytes))
     const limitBytes = memoryMiB * 1_048_576
     this.#unwatch = child.pid === undefined ? () => undefined : memory.add({ pid: child.pid, limitBytes, over, crowds })
-    child.on('error', (error) => this.#finish({ cause: 'exit', message: `could not be started: ${error.message}` }))
+    child.on('error', (error) => this.#end(notStarted(error), true))
     // Not 'exit': what the process still said comes first.
     child.on('close', (code, signal) => {
-      this.#finish(this.#lastWords ?? endOf(code, signal))
-      this.#gone.resolve()
+      this.#end(this.#lastWords ?? endOf(code, signal), true)
     })
-    this.#listen(child)
+    this.#listen()
   }
 
   /** Resolves when it can serve no more, as soon as that is known. */
@@ -129,25 +123,21 @@ export class HostProcess {
 
   /**
    * Loads code; once in the life of a host. A host that fails at it is ended.
-   * @throws Refused, HostLost, ProblemError ToolLoadTimeout
+   * @throws Refused, ProblemError ToolLoadTimeout, SelfTestFailed; HostLost, not begun when it ended before it was warm
    */
   async load(message: LoadMessage, events: HostEvents): Promise<Loaded> {
     await this.#whenReady()
     if (this.#state.type === 'ended') throw new HostLost(this.#state.end, false)
-    const answered = Promise.withResolvers<Loaded>()
-    const limitMs = message.timeoutMs
-    const timer = setTimeout(() => this.#loadTimedOut(), limitMs + LOAD_GRACE_MS)
-    this.#state = { type: 'loading', loading: { answered, limitMs, timer, file: undefined }, events }
+    const loading = new Loading(message.timeoutMs)
+    this.#state = { type: 'loading', loading, events }
     this.#send(message)
     try {
-      const loaded = await answered.promise
+      const loaded = await loading.result()
       if (this.#state.type === 'loading') this.#state = { type: 'serving', events }
       return loaded
     } catch (error) {
       this.kill(CLOSED)
       throw error
-    } finally {
-      clearTimeout(timer)
     }
   }
 
@@ -173,7 +163,7 @@ export class HostProcess {
 
   /** Ends the process at once. */
   kill(end: HostEnd): void {
-    this.#child.kill('SIGKILL')
+    if (this.#channels !== undefined) this.#child.kill('SIGKILL')
     this.#finish(end)
   }
 
@@ -182,41 +172,39 @@ export class HostProcess {
     if (before.type === 'ended') return
     this.#state = { type: 'ended', end }
     this.#unwatch()
-    if (before.type === 'loading') before.loading.answered.reject(new HostLost(end, true))
+    if (before.type === 'loading') before.loading.lost(end)
     this.#ended.resolve({ ...end, during: this.#calls.running })
     this.#calls.lost(end)
   }
 
-  async #whenReady(): Promise<void> {
-    const timer = setTimeout(() => this.kill(NOT_READY), START_MS)
-    await this.ready
-    clearTimeout(timer)
+  /** @param heard whether all that it said was read */
+  #end(end: HostEnd, heard: boolean): void {
+    this.#finish(end)
+    this.#calls.gone(end, heard)
+    this.#gone.resolve()
   }
 
-  #loadTimedOut(): void {
-    if (this.#state.type !== 'loading') return
-    const { answered, limitMs, file } = this.#state.loading
-    const message = `${file ?? 'the bundle'} did not finish loading in ${limitMs} ms: its top-level code never ends`
-    answered.reject(new ProblemError({ reason: 'ToolLoadTimeout', message, ...(file !== undefined && { file }) }))
+  async #whenReady(): Promise<void> {
+    const settled = deadline(START_MS, () => this.kill(NOT_READY))
+    await this.ready
+    settled()
   }
 
   #send(message: ToHost): void {
-    channelsOf(this.#child).toHost.write(encodeFrame(JSON.stringify(message)))
+    this.#channels?.toHost.write(encodeFrame(JSON.stringify(message)))
   }
 
-  #listen(child: ChildProcess): void {
-    // A process that could not be started has none.
-    if (child.pid === undefined) return
-    const { toHost, fromHost } = channelsOf(child)
+  #listen(): void {
+    if (this.#channels === undefined) return
+    const { fromHost } = this.#channels
     const reader = new FrameReader(MAX_FRAME_FROM_HOST)
-    // It is gone; its end is told elsewhere.
-    toHost.on('error', () => undefined)
-    fromHost.on('error', () => undefined)
     fromHost.on('data', (chunk: Buffer) => {
       try {
         reader.read(chunk, chunk.length, (text) => this.#take(text))
       } catch (error) {
-        this.kill(unreadable(error))
+        const end = unreadable(error)
+        this.kill(end)
+        this.#calls.gone(end, false)
         fromHost.destroy()
       }
     })
@@ -224,12 +212,12 @@ export class HostProcess {
 
   /** @throws when it is nothing that a host may say now */
   #take(text: string): void {
-    if (this.#state.type === 'ended') return
     const message = answer.parse(JSON.parse(text))
     const isAsked = message.type === 'result' || message.type === 'failed' || message.type === 'loaded'
     if (!(isAsked || this.#quota.allows(text.length, performance.now())))
       throw new Error('it floods its channel with messages')
-    this.#heard(message)
+    if (this.#state.type === 'ended') this.#calls.heardLate(message)
+    else this.#heard(message)
   }
 
   #heard(message: Answer): void {
@@ -238,9 +226,11 @@ export class HostProcess {
         this.#ready.resolve()
         return
       case 'evaluating':
+      case 'checking':
       case 'loaded':
       case 'refused':
-        this.#heardOfLoad(message)
+        if (this.#state.type !== 'loading') throw new Error(`"${message.type}" while nothing is loaded`)
+        this.#state.loading.heard(message)
         return
       case 'begun':
       case 'aborted':
@@ -258,22 +248,6 @@ export class HostProcess {
         this.#lastWords = { cause: 'uncaught', message: what, stack }
         return
       }
-    }
-  }
-
-  #heardOfLoad(message: Extract<Answer, { type: 'evaluating' | 'loaded' | 'refused' }>): void {
-    if (this.#state.type !== 'loading') throw new Error(`"${message.type}" while nothing is loaded`)
-    const { loading } = this.#state
-    switch (message.type) {
-      case 'evaluating':
-        loading.file = message.file
-        return
-      case 'loaded':
-        loading.answered.resolve(message)
-        return
-      case 'refused':
-        loading.answered.reject(new Refused(message.failure))
-        return
     }
   }
 
@@ -312,6 +286,11 @@ const unreadable = (error: unknown): HostEnd => ({
   message: `was ended for what it sent: ${error instanceof Error ? error.message.slice(0, 200) : 'it cannot be read'}`,
 })
 
-function channelsOf({ stdio }: ChildProcess): { toHost: Writable; fromHost: Readable } {
-  return { toHost: stdio[3] as Writable, fromHost: stdio[4] as Readable }
+type Channels = { readonly toHost: Writable; readonly fromHost: Readable }
+
+/** Undefined of a process that was not started, whatever of its channels is there. */
+function channelsOf({ pid, stdio }: ChildProcess): Channels | undefined {
+  // Of a process that is gone its end is told elsewhere. Node makes no streams at all when it lacks descriptors.
+  for (const stream of (stdio as ChildProcess['stdio'] | undefined) ?? []) stream?.on('error', () => undefined)
+  return pid === undefined ? undefined : { toHost: stdio[3] as Writable, fromHost: stdio[4] as Readable }
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs'
 
 /** Time between two looks, in milliseconds: well below what a process needs to fill the rest of a container. */
 const EVERY_MS = 20
@@ -19,7 +19,7 @@ export type WatchedMemory = {
   readonly crowds: (bytes: number, containerBytes: number) => void
 }
 
-type Watched = { readonly file: number; readonly memory: WatchedMemory }
+type Watched = { readonly file: Statm; readonly memory: WatchedMemory }
 /** In bytes; `own` is what no other process has too. */
 type Size = { readonly resident: number; readonly own: number }
 
@@ -29,11 +29,10 @@ type Size = { readonly resident: number; readonly own: number }
  */
 export class MemoryWatch {
   readonly #watched = new Map<number, Watched>()
-  readonly #buffer = Buffer.alloc(STATM_BYTES)
   readonly #pageBytes = pageBytes()
   readonly #containerBytes: number
   /** While anything is watched. */
-  #looking: { readonly timer: NodeJS.Timeout; readonly self: number } | undefined
+  #looking: { readonly timer: NodeJS.Timeout; readonly self: Statm } | undefined
 
   /** @param containerBytes that this process and those that it watches may take together */
   constructor(containerBytes = process.constrainedMemory() || Number.POSITIVE_INFINITY) {
@@ -42,19 +41,18 @@ export class MemoryWatch {
 
   /** Returns what ends the watch. Where the system has no /proc nothing is watched. */
   add(memory: WatchedMemory): () => void {
-    const file = openStatm(memory.pid)
-    if (file === undefined) return () => undefined
-    this.#watched.set(memory.pid, { file, memory })
+    if (!existsSync('/proc/self/statm')) return () => undefined
+    this.#watched.set(memory.pid, { file: new Statm(memory.pid), memory })
     this.#looking ??= this.#begin()
     return () => this.#remove(memory.pid)
   }
 
   #begin() {
-    const self = openSync('/proc/self/statm', 'r')
+    const self = new Statm('self')
     return { self, timer: setInterval(() => this.#look(self), EVERY_MS).unref() }
   }
 
-  #look(self: number): void {
+  #look(self: Statm): void {
     const large: { readonly memory: WatchedMemory; readonly own: number }[] = []
     let total = this.#sizeOf(self).own
     for (const { file, memory } of this.#watched.values()) {
@@ -75,34 +73,47 @@ export class MemoryWatch {
     }
   }
 
-  /** Of a process that is gone, nothing. */
-  #sizeOf(file: number): Size {
-    try {
-      const length = readSync(file, this.#buffer, 0, STATM_BYTES, 0)
-      const [, resident = 0, shared = 0] = this.#buffer.toString('latin1', 0, length).split(' ').map(Number)
-      return { resident: resident * this.#pageBytes, own: (resident - shared) * this.#pageBytes }
-    } catch {
-      return { resident: 0, own: 0 }
-    }
+  #sizeOf(file: Statm): Size {
+    const [, resident = 0, shared = 0] = file.read().split(' ').map(Number)
+    return { resident: resident * this.#pageBytes, own: (resident - shared) * this.#pageBytes }
   }
 
   #remove(pid: number): void {
     const watched = this.#watched.get(pid)
     if (watched === undefined) return
     this.#watched.delete(pid)
-    closeSync(watched.file)
+    watched.file.close()
     if (this.#watched.size > 0 || this.#looking === undefined) return
     clearInterval(this.#looking.timer)
-    closeSync(this.#looking.self)
+    this.#looking.self.close()
     this.#looking = undefined
   }
 }
 
-function openStatm(pid: number): number | undefined {
-  try {
-    return openSync(`/proc/${pid}/statm`, 'r')
-  } catch {
-    return undefined
+/** What the kernel tells of the memory of a process. It stays open: to open it takes longer than to read it. */
+class Statm {
+  static readonly #buffer = Buffer.alloc(STATM_BYTES)
+  readonly #path: string
+  #file: number | undefined
+
+  constructor(pid: number | 'self') {
+    this.#path = `/proc/${pid}/statm`
+    this.read()
+  }
+
+  /** Empty of a process that is gone, and where no more files can be open: then the next look tries again. */
+  read(): string {
+    try {
+      this.#file ??= openSync(this.#path, 'r')
+      return Statm.#buffer.toString('latin1', 0, readSync(this.#file, Statm.#buffer, 0, STATM_BYTES, 0))
+    } catch {
+      return ''
+    }
+  }
+
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file)
+    this.#file = undefined
   }
 }
 

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { extname, join, resolve } from 'node:path'
+import { boundToThisProcess } from './bound.ts'
 import { createPermissions } from './permissions.ts'
 
 /** What a host process is made for. */
@@ -13,14 +14,17 @@ export type HostOutput = 'inherit' | 'ignore'
 const CODE = resolve(import.meta.dirname, '../../../..')
 const ENTRY = join(import.meta.dirname, '../child', `main${extname(import.meta.filename)}`)
 const permissionsOf = createPermissions(CODE)
+const BOUND = boundToThisProcess()
 /** Makes the kernel choose the host, and not the runtime, when memory runs out. */
 const OOM_SCORE = '1000'
 
 /** Starts a host process. It has no environment, and channels of its own as file descriptors 3 and 4. */
 export function spawnHost({ packages, memoryMiB }: HostKind, output: HostOutput): ChildProcess {
+  const [command, ...before] = [...BOUND, process.execPath] as const
   const child = spawn(
-    process.execPath,
+    command,
     [
+      ...before,
       ...permissionsOf(packages),
       '--disable-warning=ExperimentalWarning',
       `--max-old-space-size=${memoryMiB}`,
