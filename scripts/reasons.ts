@@ -47,7 +47,7 @@ const TOLD: Readonly<Record<Reason, string | undefined>> = {
   InvalidExtension: 'An extension file has no proper default export. See [tools.md](tools.md#an-extension).',
   SelfTestFailed: "A tool's `selfTest` threw or took longer than 5 s. Correct what it found.",
   ToolHostUnavailable:
-    'No process for tool code could be started. The message says what ran out: processes (the pids limit of the container), open files or memory. The version is tried again every 5 s, without another save; what served goes on serving.',
+    'No process for tool code could be started. The message says what ran out: processes (the pids limit of the container), open files or memory. The version is tried again by itself, after a second and then after longer and longer, at most a minute; what served goes on serving.',
   RevertedByProbation:
     'Calls of a new version of a bundle failed, so the pods went back to the last good one. Correct what the message names; any change of the files, also in a comment, is tried anew. See [hot-reload.md](hot-reload.md#probation).',
   IncludeNotFound: 'A prompt includes a prompt that the bundle has not. Add it, or correct the include.',

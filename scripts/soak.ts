@@ -11,14 +11,14 @@ import { watcherPart } from './soak/watcher.ts'
 
 /** The longest first: where several run at once, none is left alone at the end. */
 const PARTS: readonly Part[] = [
-  servingPart('serving process', 'process'),
-  servingPart('serving in-thread', 'none'),
-  watcherPart('watcher'),
   runtimePart('runtime process', { node: 26, isolation: 'process', swaps: 2_000 }),
+  servingPart('serving process', 'process'),
   runtimePart('runtime node 26', { node: 26, isolation: 'none', swaps: 20_000 }),
   runtimePart('runtime node 24', { node: 24, isolation: 'none', swaps: 20_000 }),
+  servingPart('serving in-thread', 'none'),
   reloadsPart('reloads node 26', 26),
   reloadsPart('reloads node 24', 24),
+  watcherPart('watcher'),
 ]
 
 const HELP = `Changes the files of running agents thousands of times, well and badly, under load, and looks for calls that were
@@ -30,7 +30,7 @@ ${PARTS.map(({ name, shows }) => `  ${name.padEnd(18)} ${shows}`).join('\n')}
 
   --only PART    parts whose name has this in it: "serving", "node 24", "runtime process"
   --seed N       what is random in the order of swaps; a failure names its seed (default 1)
-  --percent N    of the calls and swaps of "serving" (default 100; 30: 300,000 and 3,000 in each isolation)
+  --percent N    of the calls and swaps of "serving" (default 100; 10: 100,000 and 1,000 in each isolation)
   --at-once N    parts that run at the same time (default 1); from 2 on, what took longer than it should is told and no
                  failure, as the parts are in each other's way
   --json FILE    write all figures there

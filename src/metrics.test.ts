@@ -24,6 +24,7 @@ test('every metric of the documented names is there from the start, with its typ
     'midflight_reload_duration_seconds histogram',
     'midflight_reload_failures_total counter',
     'midflight_reloads_total counter',
+    'midflight_rollbacks_total counter',
     'midflight_run_duration_seconds histogram',
     'midflight_runs_in_flight gauge',
     'midflight_runs_total counter',

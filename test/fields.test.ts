@@ -183,6 +183,24 @@ const allowProof = async () => {
   })
   expect(await outcomeOf(inside(['10.0.0.0/8']))).toMatchObject({ outcome: 'activated' })
 }
+/** Whether a new version of a tool is gone back from after so many calls. */
+async function goesBackAfter(calls: number, probation: object | undefined, fails = 'const fails = () => true') {
+  trials += 1
+  const name = `trial-${trials}`
+  const from = settings({ tools: { ...(probation && { probation }) } })
+  const tool = (body: string) => ({
+    'tools/trial.ts': `${body}; export default { description: 'd', parameters: { type: 'object' }, execute: () => { if (fails()) throw new Error('no') } }`,
+  })
+  await runtime.declare(from)
+  await runtime.files(name, tool('const fails = () => false'))
+  const { revision } = await runtime.files(name, tool(fails))
+  for (let count = 0; count < calls; count += 1) await runAgent({ tools: [`${name}/trial`] }, 'call:trial', from)
+  // What was begun in this thread is done by then.
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+  return runtime.registry.state().bundles[name]?.active !== revision
+}
+let trials = 0
+
 const timeoutProof = async () => {
   const { content } = await runAgent({ tools: ['never'] }, 'call:never', settings({ tools: { timeoutSeconds: 1 } }))
   expect(content).toContain('1 s')
@@ -256,6 +274,20 @@ const PROOFS: Record<string, () => Promise<unknown>> = {
     })
     const from = settings({ tools: { isolation: 'process', memoryMiB: 120 } })
     expect((await runAgent({ tools: ['eat'] }, 'call:eat', from)).content).toContain('spec.tools.memoryMiB: 120')
+  },
+  'AgentRuntime tools.probation': async () => {
+    expect(await goesBackAfter(5, {})).toBe(true)
+    expect(await goesBackAfter(5, undefined)).toBe(false)
+  },
+  'AgentRuntime tools.probation.seconds': async () => expect(await goesBackAfter(5, { seconds: 0 })).toBe(false),
+  'AgentRuntime tools.probation.minCalls': async () => {
+    expect(await goesBackAfter(2, { minCalls: 2 })).toBe(true)
+    expect(await goesBackAfter(2, { minCalls: 3 })).toBe(false)
+  },
+  'AgentRuntime tools.probation.maxErrorPercent': async () => {
+    const half = 'let calls = 0; const fails = () => calls++ % 2 === 0'
+    expect(await goesBackAfter(2, { minCalls: 2, maxErrorPercent: 49 }, half)).toBe(true)
+    expect(await goesBackAfter(2, { minCalls: 2, maxErrorPercent: 50 }, half)).toBe(false)
   },
   'AgentRuntime tools.packages': async () => {
     const files = {

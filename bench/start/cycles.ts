@@ -25,8 +25,8 @@ export type Cycles = {
   readonly perSecond: number
 }
 
-/** Enough to fill what is kept on purpose, such as the last 1,024 events. */
-const WARM_UP = 1_000
+/** Enough to fill what is kept on purpose: of the last 16,384 events, which a runtime keeps, a cycle makes two. */
+export const WARM_UP = 8_500
 
 /** Adds and removes agents by the dynamic calls, and looks at the process in between. */
 export async function measureCycles({ processes, quick, say }: Context): Promise<Cycles> {

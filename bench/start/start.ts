@@ -3,7 +3,7 @@ import { buildInto } from '../lib/build.ts'
 import { median, spread } from '../lib/numbers.ts'
 import type { Report, Table, Target } from '../lib/report.ts'
 import { temporaryFolder } from '../lib/temporary.ts'
-import { type Cycles, measureCycles, type Sample } from './cycles.ts'
+import { type Cycles, measureCycles, type Sample, WARM_UP } from './cycles.ts'
 import { firstAnswer } from './first-answer.ts'
 import { BUILT_RUNTIME, idleMb, idleProcesses } from './idle-memory.ts'
 
@@ -85,7 +85,7 @@ function cycleTable({ samples, heapBytesPerCycle, residentBytesPerCycle, perSeco
       ...[handles, timers, series, configBytes].map(String),
     ]),
     note:
-      `After 1,000 cycles to warm up; garbage collected before each look. Heap ${heapBytesPerCycle.toFixed(0)} ` +
+      `After ${WARM_UP} cycles to warm up; garbage collected before each look. Heap ${heapBytesPerCycle.toFixed(0)} ` +
       `bytes a cycle, resident ${residentBytesPerCycle.toFixed(0)}; ${perSecond.toFixed(0)} cycles/s.`,
   }
 }

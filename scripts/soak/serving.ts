@@ -25,8 +25,8 @@ export const servingPart = (name: string, isolation: Isolation): Part => ({
   name,
   shows:
     isolation === 'none'
-      ? '1,000,000 calls over 64 connections during 10,000 swaps, one in ten bad; tools in the runtime’s own thread'
-      : 'the same with tools in processes of their own',
+      ? '1,000,000 calls over 64 connections during 10,000 swaps, one in ten bad; tools in the thread that serves'
+      : '1,000,000 calls over 64 connections during 10,000 swaps, one in ten bad; tools in processes of their own',
   command: async (settings) => {
     const { requests, swaps, oneInBad, rounds } = sizesOf(settings)
     const sizes = { requests, swaps, 'one-in-bad': oneInBad, rounds, seed: settings.seed }

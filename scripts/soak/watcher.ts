@@ -12,6 +12,9 @@ const sizesOf = ({ isShort }: Settings) =>
 /** How late the last of many swaps may be seen, in milliseconds: a look a second, and what a busy machine adds. */
 const LATEST_MS = 1_500
 
+/** What Node keeps once a worker was there, such as the one that swaps. */
+const WORKER_DESCRIPTORS = 1
+
 /** What watches mounted directories, by itself. */
 export const watcherPart = (name: string): Part => ({
   name,
@@ -32,7 +35,12 @@ export const watcherPart = (name: string): Part => ({
         none(`${name}: events that show several versions`, found.mixed),
         none(`${name}: events that show an older version`, found.stale),
         none(`${name}: events that tell of a directory that cannot be read`, found.failed),
-        none(`${name}: most minus fewest descriptors`, spread.descriptors),
+        {
+          what: `${name}: most minus fewest descriptors`,
+          unit: '',
+          value: spread.descriptors,
+          atMost: WORKER_DESCRIPTORS,
+        },
         none(`${name}: most minus fewest inotify watches`, spread.watches),
       ],
       timings: [

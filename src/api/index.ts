@@ -53,7 +53,7 @@ export {
   settingsSpec,
   type ToolSecret,
 } from './kinds/agent-runtime.ts'
-export { API_VERSION, MAX_LIST, type ModelParameters } from './kinds/common.ts'
+export { API_VERSION, MAX_LIST, type ModelParameters, problem } from './kinds/common.ts'
 export { DRAIN_SECONDS, MANAGED_FIELDS, type NetworkSpec } from './kinds/managed-pods.ts'
 export {
   isKind,
@@ -98,7 +98,6 @@ export {
   formatPath,
   type Problem,
   ProblemError,
-  problem,
   problemOf,
   problemOfIssues,
   problemsOfIssues,

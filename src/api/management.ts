@@ -1,8 +1,7 @@
 import { z } from 'zod'
 import { itemId } from './definition.ts'
 import type { secretKeyRef } from './kinds/agent-runtime.ts'
-import { dnsLabel, filePath } from './kinds/common.ts'
-import { problem, reason } from './reason.ts'
+import { dnsLabel, filePath, problem, reason } from './kinds/common.ts'
 import { hash, hashText } from './revision.ts'
 import { EXTENSION_POINTS } from './roles.ts'
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { definition } from './definition.ts'
+import { problem } from './kinds/common.ts'
 import {
   applyRequest,
   applyResponse,
@@ -11,7 +12,7 @@ import {
   runtimeEvent,
   runtimeState,
 } from './management.ts'
-import { problem, REASONS, type Reason } from './reason.ts'
+import { REASONS, type Reason } from './reason.ts'
 
 type Json = Readonly<Record<string, unknown>>
 

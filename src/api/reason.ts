@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 
 /** Condition types that a reason can show in. */
 export type ConditionType = 'Accepted' | 'Ready'
@@ -113,21 +113,18 @@ export type Reason = keyof typeof REASONS
 export const STATE_REASONS = ['Accepted', 'Served', 'ScaledToZero', 'Syncing', 'NotServed'] as const
 export type StateReason = (typeof STATE_REASONS)[number]
 
-export const reason = z.enum(Object.keys(REASONS) as [Reason, ...Reason[]])
-
 /**
  * What is wrong, and where. `message` names the field and the fix and never holds a secret; `path` points into the
  * resource (`spec.tools[0]`), `file` into a bundle or a manifest; `line` and `column` count from 1.
  */
-export const problem = z.strictObject({
-  reason,
-  message: z.string(),
-  path: z.string().optional(),
-  file: z.string().optional(),
-  line: z.int().positive().optional(),
-  column: z.int().positive().optional(),
-})
-export type Problem = z.output<typeof problem>
+export type Problem = {
+  reason: Reason
+  message: string
+  path?: string | undefined
+  file?: string | undefined
+  line?: number | undefined
+  column?: number | undefined
+}
 
 /** A problem as an exception, for the places where no result can be returned. */
 export class ProblemError extends Error {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
+import { problem } from './kinds/common.ts'
 import { itemResult } from './management.ts'
 import { schemasOf } from './openapi.ts'
-import { problem } from './reason.ts'
 
 /** Parts of a reload, in milliseconds as far as they were measured. */
 export const RELOAD_PARTS = ['detect', 'read', 'transform', 'load', 'check', 'activate'] as const

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { type Problem, REASONS, type Reason } from '../reason.ts'
 
 /** API group and version of all kinds. */
 export const API_VERSION = 'midflight.dev/v1alpha1'
@@ -125,3 +126,15 @@ export const modelParameters = z.strictObject({
     .describe('Texts at which an answer ends'),
 })
 export type ModelParameters = z.output<typeof modelParameters>
+
+export const reason = z.enum(Object.keys(REASONS) as [Reason, ...Reason[]])
+
+/** A problem as it travels. Not beside its type: tool hosts, which tell problems too, do without zod. */
+export const problem = z.strictObject({
+  reason,
+  message: z.string(),
+  path: z.string().optional(),
+  file: z.string().optional(),
+  line: z.int().positive().optional(),
+  column: z.int().positive().optional(),
+}) satisfies z.ZodType<Problem>

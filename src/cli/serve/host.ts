@@ -140,7 +140,7 @@ export async function serveBoth(
     log,
     surroundings: runtime.surroundings,
     reloads: { hotReload: runtime.hotReload, bundles: registry, signal: io.signal },
-    onCalled: (version, file, problem) => void registry.called(version, file, problem),
+    onCalled: (answered, file, problem) => void registry.called(answered, file, problem),
     onToolCall: ({ bundle, name }, result) => metrics.toolCalled(`${bundle}/${name}`, result),
   })
   const asked = io.signal

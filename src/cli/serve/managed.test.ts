@@ -166,3 +166,36 @@ describe('the mounts of a pod', () => {
     expect(served(pod)).toEqual({ b1: ['one'], b2: ['two'] })
   })
 })
+
+describe('files that come to a mount and whose tool fails', () => {
+  const bringing = (body: string) =>
+    createAtomicWriter(join(root, 'b1')).write({
+      'look.tool.ts': `export default { description: 'looks', execute: () => { ${body} } }\n`,
+    })
+  /** What five calls of it come to. */
+  async function fail({ runtime: { registry } }: Loaded): Promise<string | undefined> {
+    const bundle = registry.current.bundles.get('b1')
+    if (bundle === undefined) throw new Error('it does not serve')
+    const boom = { reason: 'ToolFailed', message: 'boom' } as const
+    for (let calls = 0; calls < 5; calls += 1) await registry.called(bundle, 'look.tool.ts', boom)
+    return registry.state().bundles.b1?.candidate?.outcome
+  }
+  async function replaced(bootSet?: string): Promise<Loaded> {
+    await bringing('return 1')
+    await writeBootSet(naming('b1'))
+    const pod = await start(bootSet)
+    const { registry } = pod.runtime
+    const first = registry.state().bundles.b1?.active
+    await bringing('return 2')
+    await until(() => registry.state().bundles.b1?.active !== first, pod)
+    return pod
+  }
+
+  test('are gone back from in a pod that the operator runs, without being asked for', async () => {
+    expect(await fail(await replaced(join(root, 'boot')))).toBe('reverted')
+  })
+
+  test('stay in a runtime by hand, unless it is asked for', async () => {
+    expect(await fail(await replaced())).toBeUndefined()
+  })
+})

@@ -157,6 +157,17 @@ describe('bundles', () => {
     expect(mixed.failures).toEqual([{ pod: 'a', ...BROKEN, message: 'bundle "files": tools/w.ts: broken' }])
   })
 
+  test('that a pod went back from are not told as the last good ones, also while others still serve them', () => {
+    const previous = statusOf(view(THREE))
+    const error = { ...BROKEN, reason: 'RevertedByProbation' as const }
+    const wentBack = pod('a', { files: { active: OLD, candidate: { hash: FILES, outcome: 'reverted', error } } })
+    const mixed = statusOf(view([wentBack, pod('b')]), { previous })
+    expect(mixed.bundles).toEqual([{ name: 'files', configMap: 'support-files', hash: FILES, rejected: FILES, error }])
+    expect(conditionsIn(mixed)).toBe('Accepted !Ready=RevertedByProbation Available Stalled')
+    const alone = statusOf(view([wentBack]), { previous })
+    expect(alone.bundles?.[0]).toMatchObject({ lastGood: OLD, rejected: FILES })
+  })
+
   test('without files to use tell why', () => {
     const [bundle] = statusOf(view(THREE, { bundles: noConfigMap })).bundles ?? []
     expect([bundle?.hash, bundle?.error?.reason, bundle?.rejected]).toEqual([undefined, 'ConfigMapNotFound', undefined])

@@ -108,12 +108,13 @@ function bundleStatus(
 ): BundleStatus {
   const standing = counts.worst?.standing
   const isRefused = standing?.type === 'refused' && problem === undefined
+  const isReverted = isRefused && standing.problem.reason === 'RevertedByProbation'
   const error = problem ?? (standing?.type === 'refused' || standing?.type === 'waiting' ? standing.problem : undefined)
   return {
     name,
     configMap,
     ...(hash === undefined ? {} : { hash }),
-    ...(lastGood === undefined || (isRefused && lastGood === hash) ? {} : { lastGood }),
+    ...(lastGood === undefined || (isReverted && lastGood === hash) ? {} : { lastGood }),
     ...(isRefused && hash !== undefined && { rejected: hash }),
     ...(error && { error: { reason: error.reason, message: clip(error.message), ...placeOf(error) } }),
   }

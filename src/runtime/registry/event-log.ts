@@ -12,8 +12,8 @@ type Stats = Extract<RuntimeEvent, { type: 'stats' }>['stats']
 export class EventLog {
   readonly #bootId: string
   readonly #capacity: number
-  /** A ring: event number n stands at n modulo the capacity. */
-  readonly #events: RuntimeEvent[] = []
+  /** A ring: event number n stands at n modulo the capacity, without its id, which would be a quarter of its memory. */
+  readonly #events: NewEvent[] = []
   /** Kept once: in a day the ring would fill with copies of them. */
   #stats: Stats = {}
   /** Number of the last event written. */
@@ -34,8 +34,7 @@ export class EventLog {
   append(event: NewEvent): void {
     this.#last += 1
     if (event.type === 'stats') this.#stats = event.stats
-    const kept = event.type === 'stats' ? { ...event, stats: {} } : event
-    this.#events[this.#last % this.#capacity] = { ...kept, id: this.lastId } as RuntimeEvent
+    this.#events[this.#last % this.#capacity] = event.type === 'stats' ? { ...event, stats: {} } : event
     this.#notify()
   }
 
@@ -64,7 +63,11 @@ export class EventLog {
         continue
       }
       position += 1
-      yield event.type === 'stats' ? { ...event, stats: this.#stats } : event
+      yield {
+        ...event,
+        ...(event.type === 'stats' && { stats: this.#stats }),
+        id: this.#idOf(position),
+      } as RuntimeEvent
     }
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import type { ApplyRequest } from '../../api/index.ts'
-import { FakeTools, makeRegistry, push, request, settings, V1, V2 } from './registry.fixture.ts'
+import { type ApplyRequest, ProblemError } from '../../api/index.ts'
+import { FakeLoader, FakeTools, makeRegistry, push, request, settings, V1, V2 } from './registry.fixture.ts'
 
 async function tried() {
   let time = 0
@@ -72,5 +72,46 @@ describe('what a check has loaded', () => {
     const { check, disposedAt } = await tried()
     for (let index = 0; index < 16; index++) await check({ bundles: { [`b${index}`]: push(V2) } })
     expect([disposedAt(1), disposedAt(2)]).toEqual([1, 0])
+  })
+})
+
+describe('a version that no process could be had for', () => {
+  async function unavailable() {
+    let time = 0
+    let isShort = true
+    const loader = new FakeLoader()
+    const loadBundle: typeof loader.load = (bundle, packages) => {
+      const error = new ProblemError({ reason: 'ToolHostUnavailable', message: 'EAGAIN' })
+      const loaded = loader.load(bundle, packages)
+      return isShort ? loaded.then(() => Promise.reject(error)) : loaded
+    }
+    const { registry } = makeRegistry({ now: () => time, loadBundle })
+    const tries = async (ms: number) => {
+      const before = loader.loaded.length
+      time += ms
+      await registry.tick()
+      return loader.loaded.length - before
+    }
+    const end = () => {
+      isShort = false
+    }
+    const { bundles } = await registry.apply(request({ definitions: [settings()], bundles: { b: push(V1) } }))
+    return { registry, tries, end, first: bundles.b }
+  }
+
+  test('is refused, and serves without another push as soon as there is one', async () => {
+    const { registry, tries, end, first } = await unavailable()
+    expect(first).toMatchObject({ outcome: 'rejected', error: { reason: 'ToolHostUnavailable' } })
+    end()
+    expect(await tries(1_000)).toBe(1)
+    expect(registry.state().bundles.b).toEqual({ active: push(V1).hash })
+    expect(await tries(60_000)).toBe(0)
+  })
+  test('is tried again after a second, and then after twice as long each time, at most a minute', async () => {
+    const { tries } = await unavailable()
+    for (const seconds of [1, 2, 4, 8, 16, 32, 60, 60]) {
+      expect(await tries(seconds * 1_000 - 1)).toBe(0)
+      expect(await tries(1)).toBe(1)
+    }
   })
 })

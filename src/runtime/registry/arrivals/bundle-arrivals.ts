@@ -16,6 +16,10 @@ export type BundleArrivalsOptions = {
   readonly now: () => number
 }
 
+/** How long a bundle that no process could be had for waits until it is tried again, in milliseconds; twice as long each time. */
+const FIRST_WAIT_MS = 1_000
+const LONGEST_WAIT_MS = 60_000
+
 /**
  * Bundles as arrivals: notes what push, mount and pins say, and loads what should serve because of it. A version that
  * serves already is not loaded again.
@@ -30,6 +34,8 @@ export class BundleArrivals {
   readonly #loadedWith = new Map<string, string>()
   /** Secrets that there were when a bundle last failed a self-test; other ones may let it pass. */
   readonly #untestedWith = new Map<string, string>()
+  /** Bundles that no process could be had for: when they are tried again, and how long that took since the last time. */
+  readonly #waiting = new Map<string, { readonly until: number; readonly waitMs: number }>()
 
   constructor(options: BundleArrivalsOptions) {
     this.#options = options
@@ -128,10 +134,13 @@ export class BundleArrivals {
     if (files === undefined) {
       this.#loadedWith.delete(name)
       this.#untestedWith.delete(name)
+      this.#waiting.delete(name)
       return { type: 'remove', id: bundleUnitId(name) }
     }
     const serving = this.#serving(name)
-    return serving?.bundle.hash === files.hash ? this.#put(serving) : this.#load(files, using)
+    if (serving?.bundle.hash !== files.hash) return this.#load(files, using)
+    this.#waiting.delete(name)
+    return this.#put(serving)
   }
 
   /** What a push would bring, without noting it. It is kept for a while, for the push that may follow. */
@@ -165,7 +174,9 @@ export class BundleArrivals {
 
   /** Bundles for which time alone has changed something, or which mounts may serve. */
   due(): string[] {
-    return this.#intake.due(this.#options.now())
+    const now = this.#options.now()
+    const again = [...this.#waiting].flatMap(([name, { until }]) => (until <= now ? [name] : []))
+    return [...new Set([...this.#intake.due(now), ...again])]
   }
 
   /** The result of a push, mount or removal of `hash`, if a pin keeps just that from happening. */
@@ -198,7 +209,16 @@ export class BundleArrivals {
     const isUntested = arrival.type === 'refused' && arrival.error.reason === 'SelfTestFailed'
     if (isUntested) this.#untestedWith.set(files.name, using.secrets)
     else this.#untestedWith.delete(files.name)
+    this.#noteWait(files.name, arrival)
     return arrival.type === 'put' ? this.#put(arrival.unit) : arrival
+  }
+
+  /** Nothing is wrong with the files of a bundle that no process could be had for: it is tried again by itself. */
+  #noteWait(name: string, arrival: Arrival): void {
+    const isUnavailable = arrival.type === 'refused' && arrival.error.reason === 'ToolHostUnavailable'
+    if (!isUnavailable) return void this.#waiting.delete(name)
+    const waitMs = Math.min(LONGEST_WAIT_MS, 2 * (this.#waiting.get(name)?.waitMs ?? FIRST_WAIT_MS / 2))
+    this.#waiting.set(name, { until: this.#options.now() + waitMs, waitMs })
   }
 
   /** A version that is to serve, and what push and mount would have instead. */

@@ -1,7 +1,7 @@
+import { createRequire } from 'node:module'
 import type { JSONObject, JSONSchema7 } from '@ai-sdk/provider'
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
-import { Ajv2020 } from 'ajv/dist/2020.js'
-import { z } from 'zod'
+import type { z } from 'zod'
 import { formatPath, ProblemError, problemOf } from '../../../api/reason.ts'
 import { plainJson } from './result.ts'
 
@@ -25,13 +25,18 @@ const NONE: JSONSchema7 = { type: 'object', properties: {}, additionalProperties
 // Formats are for the model to read; unknown keywords are too.
 const OPTIONS = { strict: false, useDefaults: true, validateFormats: false, logger: false } as const
 
-export function createParameterReader(): ParameterReader {
+/** A process with tool code is small without what no tool of it needs. */
+const load = createRequire(import.meta.url)
+const loadZod = () => load('zod/v4/core') as typeof z.core
+const loadAjv2020 = () => (load('ajv/dist/2020.js') as typeof import('ajv/dist/2020.js')).Ajv2020
+
+export function createParameterReader(zod: () => typeof z.core = loadZod): ParameterReader {
   const compiled = createCompiler()
   return (declared) => {
     if (declared === undefined) return ofJsonSchema(NONE, compiled(NONE))
     if (typeof declared !== 'object' || declared === null || Array.isArray(declared))
       throw new TypeError('parameters must be a JSON Schema object or a zod schema')
-    if (isZod(declared)) return ofZod(declared)
+    if (isZod(declared)) return ofZod(declared, zod())
     if ('_def' in declared) throw new TypeError("parameters is a schema of zod 3: import { z } from 'zod' of version 4")
     const schema = plainSchema(declared)
     return ofJsonSchema(schema, compiled(schema))
@@ -54,12 +59,16 @@ function checkObject(schema: JSONSchema7): JSONSchema7 {
   return schema
 }
 
-function ofZod(declared: z.ZodType): ToolParameters {
-  const { $schema: _, ...schema } = z.toJSONSchema(declared, { target: 'draft-7', io: 'input', unrepresentable: 'any' })
+function ofZod(declared: z.ZodType, zod: typeof z.core): ToolParameters {
+  const { $schema: _, ...schema } = zod.toJSONSchema(declared, {
+    target: 'draft-7',
+    io: 'input',
+    unrepresentable: 'any',
+  })
   return {
     schema: checkObject(schema as JSONSchema7),
     async parse(tool, args) {
-      const result = await z.safeParseAsync(declared, args)
+      const result = await zod.safeParseAsync(declared, args)
       if (result.success) return result.data
       const issue = result.error.issues[0]
       throw invalidArguments(tool, issue?.path ?? [], issue?.message ?? 'is not valid')
@@ -79,16 +88,24 @@ function ofJsonSchema(schema: JSONSchema7, validate: ValidateFunction): ToolPara
   }
 }
 
+/** Ajv, of the draft of JSON Schema that it checks. */
+type AjvClass = new (options: ConstructorParameters<typeof Ajv>[0]) => Ajv
+
 type Compile = (schema: JSONSchema7) => ValidateFunction
 
 /** Compiling is most of the cost of a load, and most schemas are those of the version before. */
 function createCompiler(): Compile {
-  const draft7 = new Ajv(OPTIONS)
-  const draft2020 = new Ajv2020(OPTIONS)
+  const checkers = new Map<AjvClass, Ajv>()
+  const checkerOf = (Class: AjvClass): Ajv => {
+    const checker = checkers.get(Class) ?? new Class(OPTIONS)
+    checkers.set(Class, checker)
+    return checker
+  }
   const recent = new Map<string, ValidateFunction>()
   return (schema) => {
     const key = JSON.stringify(schema)
-    const validate = recent.get(key) ?? compile(schema, schema.$schema?.includes('/20') ? draft2020 : draft7)
+    const validate =
+      recent.get(key) ?? compile(schema, schema.$schema?.includes('/20') ? loadAjv2020() : Ajv, checkerOf)
     recent.delete(key)
     recent.set(key, validate)
     const oldest = recent.size > MAX_RECENT ? recent.keys().next().value : undefined
@@ -98,8 +115,8 @@ function createCompiler(): Compile {
 }
 
 /** An Ajv keeps all that it ever compiled: one checks schemas, and each schema is compiled by one of its own. */
-function compile(schema: JSONSchema7, checker: Ajv | Ajv2020): ValidateFunction {
-  const Compiler = checker instanceof Ajv2020 ? Ajv2020 : Ajv
+function compile(schema: JSONSchema7, Compiler: AjvClass, checkerOf: (Class: AjvClass) => Ajv): ValidateFunction {
+  const checker = checkerOf(Compiler)
   try {
     if (!checker.validateSchema(schema)) throw new TypeError(checker.errorsText(checker.errors, { dataVar: 'schema' }))
     return new Compiler({ ...OPTIONS, meta: false, validateSchema: false }).compile(schema)

@@ -19,13 +19,18 @@ export const MAX_STATE_BYTES = 1_048_576
 const NAME = /^[a-zA-Z0-9_.-]{1,64}$/
 
 /**
- * States over some values. Both the parent's store and a child's copy are one. `writeAll` writes all of them, or none.
+ * States over some values. Both the parent's store and a child's copy are one. `writeAll` writes all of them, or none;
+ * `accept` takes what is in another copy already, whatever its size.
  * @param written told of each value that was set
  */
 export function createStates(
   values: StateValues = {},
   written: (name: string, value: JSONValue) => void = () => undefined,
-): BundleStates & { values(): StateValues; writeAll(values: StateValues): void } {
+): BundleStates & {
+  values(): StateValues
+  writeAll(values: StateValues): void
+  accept(name: string, value: JSONValue): void
+} {
   const kept = new Map(Object.entries(values).map(([name, value]) => [name, entryOf(name, value)]))
   let bytes = [...kept.values()].reduce((sum, entry) => sum + entry.bytes, 0)
   const put = (entries: readonly (readonly [string, Entry])[]) => {
@@ -46,6 +51,11 @@ export function createStates(
     read: (name) => kept.get(name)?.value,
     write: (name, value) => put([[name, entryOf(name, value)]]),
     writeAll: (all) => put(Object.entries(all).map(([name, value]) => [name, entryOf(name, value)])),
+    accept: (name, value) => {
+      const entry = entryOf(name, value)
+      bytes += entry.bytes - (kept.get(name)?.bytes ?? 0)
+      kept.set(name, entry)
+    },
     values: () => Object.fromEntries([...kept].map(([name, { value }]) => [name, value])),
   }
 }
@@ -89,11 +99,23 @@ export const defineStateIn =
     })
   }
 
+/** One process that has a copy of the values. */
+export type StateCopy = Pick<BundleStates, 'write'> & {
+  /** It hears of nothing any more. Idempotent. */
+  close(): void
+}
+type Heard = (name: string, value: JSONValue) => void
+
 /** The states of a bundle as one version of it sees them. */
 export type StateSession = {
   readonly states: BundleStates
   /** All values as they are now. */
   values(): StateValues
+  /**
+   * Another process has all values as they are now, and its code sets some.
+   * @param heard told of each value that counts from now on, but of those that it set itself
+   */
+  copy(heard: Heard): StateCopy
   /**
    * The version may serve: what it has set so far counts, and what it sets from now on counts at once.
    * @throws ProblemError ToolLoadFailed when that is too much together with what others have set: then none of it counts
@@ -109,14 +131,21 @@ export type StateSession = {
  */
 export type StateStore = { open(bundle: string): StateSession }
 
+type Shared = {
+  readonly states: ReturnType<typeof createStates>
+  /** The processes with a copy. */
+  readonly copies: Set<Heard>
+  versions: number
+}
+
 export function createStateStore(): StateStore {
-  const bundles = new Map<string, { readonly states: ReturnType<typeof createStates>; versions: number }>()
+  const bundles = new Map<string, Shared>()
   return {
     open(bundle) {
-      const shared = bundles.get(bundle) ?? { states: createStates(), versions: 0 }
+      const shared = bundles.get(bundle) ?? createShared()
       bundles.set(bundle, shared)
       shared.versions += 1
-      return sessionOver(shared.states, () => {
+      return sessionOver(shared, () => {
         shared.versions -= 1
         if (shared.versions === 0 && bundles.get(bundle) === shared) bundles.delete(bundle)
       })
@@ -124,18 +153,47 @@ export function createStateStore(): StateStore {
   }
 }
 
+function createShared(): Shared {
+  const copies = new Set<Heard>()
+  const states = createStates({}, (name, value) => {
+    for (const heard of copies) heard(name, value)
+  })
+  return { states, copies, versions: 0 }
+}
+
 /**
  * While it is tried, what a version writes is kept aside; once it serves, it goes to what all versions share, also when
  * it is gone: a newer version may have kept some of its modules.
  */
-function sessionOver(shared: ReturnType<typeof createStates>, release: () => void): StateSession {
+function sessionOver({ states: shared, copies }: Shared, release: () => void): StateSession {
   const aside = createStates()
   let phase: 'tried' | 'serving' = 'tried'
   let held = true
+  const write: BundleStates['write'] = (name, value) => (phase === 'serving' ? shared : aside).write(name, value)
+  const isAside = (name: string) => phase === 'tried' && aside.read(name) !== undefined
   return {
     states: {
       read: (name) => (phase === 'serving' ? shared.read(name) : (aside.read(name) ?? shared.read(name))),
-      write: (name, value) => (phase === 'serving' ? shared : aside).write(name, value),
+      write,
+    },
+    copy: (heard) => {
+      // What it sets itself comes back while it is written.
+      let isWriting = false
+      const others: Heard = (name, value) => {
+        if (!(isWriting || isAside(name))) heard(name, value)
+      }
+      copies.add(others)
+      return {
+        write: (name, value) => {
+          isWriting = true
+          try {
+            write(name, value)
+          } finally {
+            isWriting = false
+          }
+        },
+        close: () => void copies.delete(others),
+      }
     },
     values: () => (phase === 'serving' ? shared.values() : { ...shared.values(), ...aside.values() }),
     settle: () => {

@@ -1,3 +1,4 @@
+import { core } from 'zod'
 import { type BundleFiles, ProblemError, roleOf } from '../../../api/index.ts'
 import { readAuthored } from '../author/authored.ts'
 import { MIDFLIGHT, midflightModule } from '../author/module.ts'
@@ -24,7 +25,7 @@ import { planNext, reportOf, sourcesOf, type Version } from './version.ts'
  */
 export function createInThreadHost(states: StateStore = createStateStore()): ToolHost {
   const compile = createCompiler()
-  const parametersOf = createParameterReader()
+  const parametersOf = createParameterReader(() => core)
   const versions = new WeakMap<ToolSet, Version>()
   return {
     async load(bundle, { packages, timeoutMs, previous, context }) {

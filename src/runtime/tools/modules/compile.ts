@@ -4,6 +4,7 @@ import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
 import { moduleRunnerTransformSync, type OxcError, type SourceMap, transformSync } from 'oxc-transform'
 import { ProblemError } from '../../../api/index.ts'
 import { type Position, positionAt, textOf } from '../../files/text.ts'
+import { tooDeepAt } from './nesting/nesting.ts'
 import { HEADER_LINES, type ModuleCode, sourceOf } from './program.ts'
 
 /** A compiled module before its imports are resolved. */
@@ -76,8 +77,9 @@ function checkJson(path: string, text: string): void {
     JSON.parse(text)
   } catch (error) {
     // JSON.parse does not tell where; what is no JSON is mostly no JavaScript either.
-    const fault = transformSync('data.js', `(${text}\n)`).errors[0]
-    const offset = fault === undefined ? text.length : offsetOf(`(${text}`, fault) - 1
+    const deep = tooDeepAt(text)
+    const fault = deep === undefined ? transformSync('data.js', `(${text}\n)`).errors[0] : undefined
+    const offset = fault === undefined ? (deep ?? text.length) : offsetOf(`(${text}`, fault) - 1
     throw invalidSyntax(path, error instanceof Error ? error.message : String(error), positionAt(text, offset), error)
   }
 }
@@ -109,6 +111,8 @@ function transform(path: string, text: string, sourcemap: boolean) {
 
 /** @throws ProblemError InvalidSyntax */
 function transformModule(path: string, text: string): CompiledModule {
+  const deep = tooDeepAt(text)
+  if (deep !== undefined) throw invalidSyntax(path, TOO_DEEP, positionAt(text, deep))
   const { source, script, module } = transform(path, text, false)
   throwFirst(path, module.errors, script?.code ?? source, script && (() => locator(path, text, 'script')))
   const begin = BEGIN_STATEMENT.exec(module.code)
@@ -122,6 +126,8 @@ function transformModule(path: string, text: string): CompiledModule {
     dynamicImports: module.dynamicDeps,
   }
 }
+
+const TOO_DEEP = 'nested or chained too deeply: split the expression, or move data into a .json file'
 
 /** Imports are only asked for here, all of them before anything is evaluated: there is nothing to wait for. */
 const linkedAtOnce = (head: string): string =>
@@ -138,9 +144,13 @@ const COMPUTED_IMPORT = /__vite_ssr_dynamic_import__\((?!\s*"(?:[^"\\\n]|\\.)*"\
 
 /** oxc gives the imports in no order. */
 function inOrder(imports: readonly string[], head: string): string[] {
-  const place = (specifier: string) => head.indexOf(`__vite_ssr_import__(${JSON.stringify(specifier)}`)
-  return imports.filter((specifier) => specifier !== BEGIN).sort((a, b) => place(a) - place(b))
+  // Of several imports of one module the first counts.
+  const places = new Map([...head.matchAll(STATIC_IMPORT)].reverse().map(({ 1: literal, index }) => [literal, index]))
+  const placeOf = (specifier: string) => places.get(JSON.stringify(specifier)) ?? -1
+  return imports.filter((specifier) => specifier !== BEGIN).sort((a, b) => placeOf(a) - placeOf(b))
 }
+
+const STATIC_IMPORT = /\b__vite_ssr_import__\(("(?:[^"\\]|\\.)*")/g
 
 /** Whether code awaits outside of functions: a static block may hold whatever a module may, but for that. */
 function awaits(body: string): boolean {

@@ -1,4 +1,3 @@
-import type { JSONValue } from '@ai-sdk/provider'
 import { type BundleFiles, roleOf } from '../../../api/index.ts'
 import type { StateSession } from '../author/state.ts'
 import type { CompiledModule } from '../modules/compile.ts'
@@ -40,7 +39,7 @@ export async function loadHosted(candidate: Candidate, supply: HostSupply): Prom
   const events = eventsOf(candidate)
   const started = performance.now()
   const { host, loaded } = await supply
-    .useHost(async (fresh) => ({ host: fresh, loaded: await fresh.load(loadMessage(candidate, true), events) }))
+    .useHost(async (fresh) => ({ host: fresh, loaded: await fresh.load(() => loadMessage(candidate, true), events) }))
     .catch((error: unknown) => {
       throw loadProblem(error, source)
     })
@@ -74,7 +73,7 @@ function loadMessage({ source, session, options }: Candidate, check: boolean): L
 function eventsOf({ source: { linker }, session, options: { context } }: Candidate): HostEvents {
   return {
     linkDynamic: (from, specifier) => linker.dynamic(from, specifier),
-    stateSet: (name: string, value: JSONValue) => session.states.write(name, value),
+    copyStates: session.copy,
     log: (line) => context?.log?.(line),
   }
 }

@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals'
 import { problemFrom } from '../../files/bundle.fixture.ts'
@@ -42,6 +43,12 @@ describe('code in a host', () => {
     const write = `${importing('fs')} m.writeFileSync(${JSON.stringify(join(tmpdir(), 'midflight-write'))}, 'x')`
     expect((await problemFrom(() => within(write))).message).toMatch(/restricted.*--allow-fs-write/)
   })
+  test('writes no file by node:sqlite', async () => {
+    const file = join(tmpdir(), `midflight-${process.pid}.db`)
+    const write = `${importing('sqlite')} new m.DatabaseSync(${JSON.stringify(file)}).exec('create table t (a)')`
+    expect((await problemFrom(() => within(write))).message).toMatch(/node:sqlite/)
+    expect(existsSync(file)).toBe(false)
+  })
   test.each([
     ['child_process', `m.spawnSync('true')`, /restricted.*--allow-child-process/],
     ['worker_threads', `new m.Worker('0', { eval: true })`, /restricted.*--allow-worker/],
@@ -55,6 +62,12 @@ describe('code in a host', () => {
       expect((await problemFrom(() => within(call))).message).toContain(`process.${name} is not there for tools`)
     },
   )
+  test('changes the priority of no process', async () => {
+    for (const os of ['m', 'm.default']) {
+      const call = `${importing('os')} ${os}.setPriority(process.ppid, ${getPriority()})`
+      expect((await problemFrom(() => within(call))).message).toContain('os.setPriority is not there for tools')
+    }
+  })
   test('has no channel to talk over', async () => {
     expect(await within('return [typeof process.connected, process.env.NODE_CHANNEL_FD ?? null]')).toEqual([
       'undefined',
@@ -110,7 +123,10 @@ describe('a host that says what it should not', () => {
     ['of an unknown type', `frame('{"type":"nothing"}')`],
     ['the result of a call that nobody made', `frame('{"type":"result","id":99,"value":1}')`],
     ['with a field too much', `frame('{"type":"begun","id":1,"more":1}')`],
-    ['a state that is too large', `frame(JSON.stringify({ type: 'state', name: 'a', value: 'x'.repeat(1100000) }))`],
+    [
+      'a state that is too large',
+      `frame(JSON.stringify({ type: 'state', name: 'a', value: 'x'.repeat(1100000), at: 1 }))`,
+    ],
     ['a frame without end', `m.writeSync(4, Buffer.from([255, 255, 255, 127]))`],
     ['far too much', `for (;;) frame('{"type":"log","id":0,"line":{"level":"info","message":"x"}}')`],
   ]

@@ -217,7 +217,7 @@ export class HostedSet implements ToolSet, Resting {
     let host: HostProcess
     try {
       host = await supply.useHost(async (fresh) => {
-        await fresh.load(load(), events)
+        await fresh.load(load, events)
         return fresh
       })
     } catch (error) {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterAll, describe, expect, jest, test } from '@jest/globals'
 import { problemFrom } from '../../files/bundle.fixture.ts'
 import { callOf, children, isAlive, toolOf, triedHost, until } from './process.fixture.ts'
@@ -88,7 +89,25 @@ describe('a bundle', () => {
     await callOf(set, 'a')
     await problemFrom(() => callOf(set, 'a', { exit: true }))
     const next = await tried.load({ 'tools/a.ts': `${source}\n` }, { name: 'states' })
-    expect([await callOf(set, 'a'), await callOf(next, 'a')]).toEqual([3, 3])
+    const counts = [await callOf(set, 'a'), await callOf(next, 'a'), await callOf(set, 'a')]
+    expect(counts).toEqual([3, 4, 5])
+    await Promise.all([set.dispose(), next.dispose()])
+  })
+  test('that takes its time to load begins with what defineState got meanwhile', async () => {
+    const source = (more: string) => `import { defineState } from 'midflight'
+      const count = defineState('count', 0)
+      export default { description: 'x', ${more} execute: () => (count.value += 1) }`
+    const set = await tried.load({ 'tools/a.ts': source('') }, { name: 'meanwhile' })
+    const testing = Promise.withResolvers<unknown>()
+    const selfTest = `selfTest: ({ log }) => { log.info('begun'); return new Promise((r) => setTimeout(r, 300)) },`
+    const loading = tried.load(
+      { 'tools/a.ts': source(selfTest) },
+      { name: 'meanwhile', context: { log: testing.resolve } },
+    )
+    await testing.promise
+    expect(await callOf(set, 'a')).toBe(1)
+    const next = await loading
+    expect(await callOf(next, 'a')).toBe(2)
     await Promise.all([set.dispose(), next.dispose()])
   })
 })
@@ -105,7 +124,16 @@ describe('a bundle is refused', () => {
     [
       'that exits',
       'process.exit(1)',
-      { reason: 'ToolLoadFailed', message: expect.stringMatching(/ended itself with exit code 1/) },
+      { reason: 'ToolLoadFailed', message: expect.stringMatching(/ended itself with exit code 1/), file: 'tools/a.ts' },
+    ],
+    [
+      'with a self-test that exits',
+      toolOf('() => 1', 'selfTest() { process.exit(1) },'),
+      {
+        reason: 'SelfTestFailed',
+        message: expect.stringMatching(/^the self-test of tool a failed: .* exit code 1/),
+        file: 'tools/a.ts',
+      },
     ],
     ['that loops', 'for (;;);', { reason: 'ToolLoadTimeout', file: 'tools/a.ts' }],
     ['that waits for ever', 'await new Promise(() => undefined)', { reason: 'ToolLoadTimeout', file: 'tools/a.ts' }],
@@ -127,6 +155,40 @@ describe('a bundle is refused', () => {
     const restarts = tried.restarts.length
     expect(await problemFrom(() => tried.load(files, options))).toMatchObject(expected)
     expect(tried.restarts).toHaveLength(restarts)
+  })
+})
+
+test('a bundle whose states are too many together with those that are set meanwhile is refused, and its process ends', async () => {
+  const stateOf = (name: string) => `import { defineState } from 'midflight'; const s = defineState('${name}', '')\n`
+  const half = "'x'.repeat(600_000)"
+  const one = await tried.load({ 'tools/a.ts': stateOf('a') + toolOf(`() => { s.value = ${half} }`) }, { name: 'half' })
+  await tried.host.ready()
+  const before = children()
+  const testing = Promise.withResolvers<unknown>()
+  const selfTest = `selfTest: ({ log }) => { s.value = ${half}; log.info('begun'); return new Promise((r) => setTimeout(r, 300)) },`
+  const loading = problemFrom(() =>
+    tried.load(
+      { 'tools/a.ts': stateOf('b') + toolOf('() => 1', selfTest) },
+      { name: 'half', context: { log: testing.resolve } },
+    ),
+  )
+  await testing.promise
+  await callOf(one, 'a')
+  expect(await loading).toMatchObject({ reason: 'ToolLoadFailed', message: expect.stringMatching(/keep less/) })
+  await tried.host.ready()
+  expect(children().length).toBe(before.length)
+  await one.dispose()
+})
+
+describe('a runtime that has no file descriptors left', () => {
+  test('says so of what it cannot load, and loads again when there are some', async () => {
+    const node = [process.execPath, join(import.meta.dirname, 'shortage.fixture.ts')]
+    const script = spawn('/bin/sh', ['-c', 'ulimit -n 100; exec "$@"', 'sh', ...node], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const said = JSON.parse(await text(script.stdout))
+    const refused = { reason: 'ToolHostUnavailable', message: expect.stringMatching(/EMFILE.*ulimit -n/) }
+    expect(said).toEqual(['loaded', 'loaded', refused, 'loaded', 'watched'])
   })
 })
 

@@ -52,7 +52,7 @@ export const answer = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('failed'), id, failure }),
   z.strictObject({ type: z.literal('link'), id, from: path, specifier: z.string() }),
   z.strictObject({ type: z.literal('log'), id: z.int().min(0), line }),
-  z.strictObject({ type: z.literal('state'), name: z.string(), value: json }),
+  z.strictObject({ type: z.literal('state'), name: z.string(), value: json, at: z.int().min(1) }),
   z.strictObject({ type: z.literal('fatal'), message: z.string(), stack: z.string() }),
 ])
 export type Answer = z.output<typeof answer>

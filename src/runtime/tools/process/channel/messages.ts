@@ -1,4 +1,4 @@
-import type { JSONObject } from '@ai-sdk/provider'
+import type { JSONObject, JSONValue } from '@ai-sdk/provider'
 import type { Problem } from '../../../../api/index.ts'
 import type { StateValues } from '../../author/state.ts'
 import type { ModuleCode, Program } from '../../modules/program.ts'
@@ -40,4 +40,6 @@ export type ToHost =
   | { readonly type: 'abort'; readonly id: number; readonly reason: string }
   | { readonly type: 'linked'; readonly id: number; readonly target: Target; readonly modules: readonly ModuleCode[] }
   | { readonly type: 'notLinked'; readonly id: number; readonly problem: Problem }
+  /** Another process has set it, after `seen` was the last write of this one that had come. */
+  | { readonly type: 'state'; readonly name: string; readonly value: JSONValue; readonly seen: number }
   | { readonly type: 'end' }

@@ -1,12 +1,13 @@
 import { ProblemError } from '../../../../api/reason.ts'
 import type { Authored } from '../../author/authored.ts'
-import { createParameterReader } from '../../author/parameters.ts'
+import type { ParameterReader } from '../../author/parameters.ts'
 import type { DynamicLink } from '../../modules/link.ts'
 import type { ToolLogLine } from '../../port.ts'
 import type { ToHost } from '../channel/messages.ts'
 import { exit, send } from './channel.ts'
 import { loadCode } from './load.ts'
 import { perform } from './perform.ts'
+import { createStateCopy, type StateCopy } from './state-copy.ts'
 import { failureOf } from './thrown.ts'
 import { warmUp } from './warm.ts'
 
@@ -20,6 +21,10 @@ export type Code = {
   call(message: Message<'call'>): Promise<void>
   abort(id: number, reason: string): void
   linked(message: Message<'linked' | 'notLinked'>): void
+  /** Another process has set a value of `defineState`. */
+  stateSet(message: Message<'state'>): void
+  /** Tells what code has set and nobody was told yet. */
+  flush(): void
   /** Aborts what is under way, gives it a moment, and ends the process. */
   end(): void
 }
@@ -34,12 +39,13 @@ const abort: (controller: AbortController, reason: unknown) => void = Function.p
   AbortController.prototype.abort,
 )
 
-export function createCode(): Code {
-  const parametersOf = createParameterReader()
+export function createCode(parametersOf: ParameterReader): Code {
   const calls: Record<number, AbortController> = Object.create(null)
   const links: Record<number, PromiseWithResolvers<DynamicLink>> = Object.create(null)
   let asked = 0
   let authored: Authored | undefined
+  let states: StateCopy | undefined
+  const flush = () => states?.flush()
   const linkDynamic = (from: string, specifier: string): Promise<DynamicLink> => {
     asked += 1
     const answered = Promise.withResolvers<DynamicLink>()
@@ -53,16 +59,19 @@ export function createCode(): Code {
       send({ type: 'ready' })
     },
     async load(message) {
+      states = createStateCopy(message.states, send)
+      process.on('exit', flush)
       try {
         const { loaded, reloaded, checkMs } = await loadCode(message, {
           linkDynamic,
           parametersOf,
           evaluating: (file) => send({ type: 'evaluating', file }),
           checking: (tool, file) => send({ type: 'checking', tool, file }),
-          stateSet: (name, value) => send({ type: 'state', name, value }),
+          states: states.states,
           log: logOf(0),
         })
         authored = loaded
+        flush()
         send({ type: 'loaded', ...descriptionsOf(loaded), reloaded, checkMs })
       } catch (error) {
         send({ type: 'refused', failure: failureOf(error, 'ToolLoadFailed', 'the code cannot be loaded') })
@@ -74,10 +83,12 @@ export function createCode(): Code {
       try {
         send({ type: 'begun', id })
         const value = await perform(authored, work, { ...context, signal: controller.signal, log: logOf(id) })
+        flush()
         send({ type: 'result', id, value })
       } catch (error) {
         // What tools throw has become a problem: this is the host's own code, which cannot go on.
         if (!(error instanceof ProblemError)) return broken(error)
+        flush()
         send({ type: 'failed', id, failure: failureOf(error, 'ToolFailed', 'the call failed') })
       } finally {
         delete calls[id]
@@ -88,6 +99,8 @@ export function createCode(): Code {
       const controller = calls[id]
       if (controller !== undefined) abort(controller, new Error(reason))
     },
+    stateSet: ({ name, value, seen }) => states?.heard(name, value, seen),
+    flush,
     linked(message) {
       const link = links[message.id]
       delete links[message.id]

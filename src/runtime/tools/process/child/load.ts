@@ -1,10 +1,9 @@
-import type { JSONValue } from '@ai-sdk/provider'
 import { ProblemError } from '../../../../api/reason.ts'
 import { type Authored, readAuthored } from '../../author/authored.ts'
 import { MIDFLIGHT, midflightModule } from '../../author/module.ts'
 import type { ParameterReader } from '../../author/parameters.ts'
 import { runSelfTests } from '../../author/self-test.ts'
-import { createStates } from '../../author/state.ts'
+import type { BundleStates } from '../../author/state.ts'
 import { CodeRefused, ModuleTable, type Surroundings } from '../../modules/evaluate.ts'
 import { importPackage } from '../../modules/packages.ts'
 import type { Program } from '../../modules/program.ts'
@@ -17,7 +16,7 @@ export type LoadOptions = Pick<Surroundings, 'linkDynamic'> & {
   readonly evaluating: (file: string) => void
   /** Told when the self-test of a tool begins. */
   readonly checking: (tool: string, file: string) => void
-  readonly stateSet: (name: string, value: JSONValue) => void
+  readonly states: BundleStates
   readonly log: (line: ToolLogLine) => void
 }
 
@@ -35,8 +34,7 @@ export type LoadedCode = {
  */
 export async function loadCode(asked: LoadMessage, options: LoadOptions): Promise<LoadedCode> {
   const { program, timeoutMs, context } = asked
-  const { linkDynamic, parametersOf, evaluating, checking, stateSet, log } = options
-  const states = createStates(asked.states, stateSet)
+  const { linkDynamic, parametersOf, evaluating, checking, states, log } = options
   const midflight = midflightModule(states)
   const table = new ModuleTable(programOf(program), {
     importPackage: async (from, specifier) => (specifier === MIDFLIGHT ? midflight : importPackage(from, specifier)),

@@ -1,3 +1,6 @@
+import { syncBuiltinESMExports } from 'node:module'
+import os from 'node:os'
+
 /** What reaches other processes, native code or the channel. Exits stay: they end this process alone. */
 const REMOVED = [
   '_debugEnd',
@@ -32,14 +35,19 @@ const REMOVED = [
 ] as const
 
 /**
- * Takes away from `process` what an honest tool has no use for and a wrong one does harm with. It keeps mistakes in; the
+ * Takes away from `process` and `node:os` what an honest tool has no use for and a wrong one does harm with. It keeps mistakes in; the
  * permissions of the process are what stands behind it.
  */
 export function restrictProcess(): void {
-  for (const name of REMOVED) {
-    const value = () => {
-      throw new TypeError(`process.${name} is not there for tools`)
-    }
-    Object.defineProperty(process, name, { value, writable: false, configurable: false })
+  for (const name of REMOVED) remove(process, 'process', name)
+  remove(os, 'os', 'setPriority')
+  // What imports it by name gets the same.
+  syncBuiltinESMExports()
+}
+
+function remove(from: object, owner: string, name: string): void {
+  const value = () => {
+    throw new TypeError(`${owner}.${name} is not there for tools`)
   }
+  Object.defineProperty(from, name, { value, writable: false, configurable: false })
 }

@@ -1,4 +1,5 @@
 import type { ParameterReader } from '../../author/parameters.ts'
+import { createStates } from '../../author/state.ts'
 import type { LoadMessage, Work } from '../channel/messages.ts'
 import { loadCode } from './load.ts'
 import { perform } from './perform.ts'
@@ -13,7 +14,14 @@ const ROUNDS = 3
 export async function warmUp(message: LoadMessage, work: Work, parametersOf: ParameterReader): Promise<void> {
   const nothing = () => undefined
   const linkDynamic = () => Promise.reject(new Error('nothing is linked'))
-  const options = { parametersOf, linkDynamic, evaluating: nothing, checking: nothing, stateSet: nothing, log: nothing }
+  const options = {
+    parametersOf,
+    linkDynamic,
+    evaluating: nothing,
+    checking: nothing,
+    states: createStates(),
+    log: nothing,
+  }
   for (let round = 0; round < ROUNDS; round += 1) {
     const { loaded } = await loadCode(message, options)
     await perform(loaded, work, { signal: new AbortController().signal })

@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import type { JSONValue } from '@ai-sdk/provider'
 import { problemOf } from '../../../../api/index.ts'
+import type { StateCopy, StateSession } from '../../author/state.ts'
 import type { DynamicLink } from '../../modules/link.ts'
 import type { ToolCallContext, ToolLogLine } from '../../port.ts'
 import { type Answer, answer, type Loaded, MAX_FRAME_FROM_HOST } from '../channel/answers.ts'
@@ -18,8 +19,8 @@ import type { MemoryWatch } from './memory.ts'
 export type HostEvents = {
   /** @throws ProblemError */
   linkDynamic(from: string, specifier: string): DynamicLink
-  /** @throws TypeError or RangeError when the state cannot be */
-  stateSet(name: string, value: JSONValue): void
+  /** Its code is given the values as they are now, sets some, and hears what others set. */
+  copyStates: StateSession['copy']
   /** A line that no call is about. */
   log(line: ToolLogLine): void
 }
@@ -30,10 +31,17 @@ export type HostOptions = {
   readonly memoryMiB: number
 }
 
+/** What its code is connected to. */
+type Serving = {
+  readonly events: HostEvents
+  readonly states: StateCopy /** Number of the last write that came. */
+  seen: number
+}
+
 type State =
   | { readonly type: 'warm' }
-  | { readonly type: 'loading'; readonly loading: Loading; readonly events: HostEvents }
-  | { readonly type: 'serving'; readonly events: HostEvents }
+  | { readonly type: 'loading'; readonly loading: Loading; readonly serving: Serving }
+  | { readonly type: 'serving'; readonly serving: Serving }
   | { readonly type: 'ended'; readonly end: HostEnd }
 
 /** How long a process may take until it is ready for a load, in milliseconds, on a machine that has no time. */
@@ -69,10 +77,10 @@ export class HostProcess {
     const crowds = (bytes: number, containerBytes: number) => this.kill(crowdedOut(bytes, containerBytes))
     const limitBytes = memoryMiB * 1_048_576
     this.#unwatch = child.pid === undefined ? () => undefined : memory.add({ pid: child.pid, limitBytes, over, crowds })
-    child.on('error', (error) => this.#end(notStarted(error), true))
+    child.on('error', (error) => this.#goes(notStarted(error)))
     // Not 'exit': what the process still said comes first.
     child.on('close', (code, signal) => {
-      this.#end(this.#lastWords ?? endOf(code, signal), true)
+      this.#goes(this.#lastWords ?? endOf(code, signal))
     })
     this.#listen()
   }
@@ -122,18 +130,20 @@ export class HostProcess {
   }
 
   /**
-   * Loads code; once in the life of a host. A host that fails at it is ended.
+   * Loads code, as it is asked for when the host is ready; once in the life of a host. A host that fails at it is ended.
    * @throws Refused, ProblemError ToolLoadTimeout, SelfTestFailed; HostLost, not begun when it ended before it was warm
    */
-  async load(message: LoadMessage, events: HostEvents): Promise<Loaded> {
+  async load(message: () => LoadMessage, events: HostEvents): Promise<Loaded> {
     await this.#whenReady()
     if (this.#state.type === 'ended') throw new HostLost(this.#state.end, false)
-    const loading = new Loading(message.timeoutMs)
-    this.#state = { type: 'loading', loading, events }
-    this.#send(message)
+    const serving = this.#connect(events)
+    const current = message()
+    const loading = new Loading(current.timeoutMs)
+    this.#state = { type: 'loading', loading, serving }
+    this.#send(current)
     try {
       const loaded = await loading.result()
-      if (this.#state.type === 'loading') this.#state = { type: 'serving', events }
+      if (this.#state.type === 'loading') this.#state = { type: 'serving', serving }
       return loaded
     } catch (error) {
       this.kill(CLOSED)
@@ -172,16 +182,27 @@ export class HostProcess {
     if (before.type === 'ended') return
     this.#state = { type: 'ended', end }
     this.#unwatch()
+    if (before.type !== 'warm') before.serving.states.close()
     if (before.type === 'loading') before.loading.lost(end)
     this.#ended.resolve({ ...end, during: this.#calls.running })
     this.#calls.lost(end)
   }
 
-  /** @param heard whether all that it said was read */
-  #end(end: HostEnd, heard: boolean): void {
+  #goes(end: HostEnd): void {
     this.#finish(end)
-    this.#calls.gone(end, heard)
+    this.#heardLast(true)
     this.#gone.resolve()
+  }
+
+  /** @param heard whether all that it said was read */
+  #heardLast(heard: boolean): void {
+    if (this.#state.type === 'ended') this.#calls.gone(this.#state.end, heard)
+  }
+
+  #connect(events: HostEvents): Serving {
+    const states = events.copyStates((name, value) => this.#send({ type: 'state', name, value, seen: serving.seen }))
+    const serving: Serving = { events, states, seen: 0 }
+    return serving
   }
 
   async #whenReady(): Promise<void> {
@@ -202,9 +223,8 @@ export class HostProcess {
       try {
         reader.read(chunk, chunk.length, (text) => this.#take(text))
       } catch (error) {
-        const end = unreadable(error)
-        this.kill(end)
-        this.#calls.gone(end, false)
+        this.kill(unreadable(error))
+        this.#heardLast(false)
         fromHost.destroy()
       }
     })
@@ -254,13 +274,15 @@ export class HostProcess {
   #heardOfCode(message: Extract<Answer, { type: 'log' | 'link' | 'state' }>): void {
     if (this.#state.type !== 'loading' && this.#state.type !== 'serving')
       throw new Error(`"${message.type}" before anything is loaded`)
-    const { events } = this.#state
+    const { serving } = this.#state
+    const { events } = serving
     switch (message.type) {
       case 'log':
         if (!this.#calls.logged(message.id, message.line as ToolLogLine)) events.log(message.line as ToolLogLine)
         return
       case 'state':
-        events.stateSet(message.name, message.value as JSONValue)
+        serving.seen = message.at
+        serving.states.write(message.name, message.value)
         return
       case 'link':
         this.#send(linked(message, events))

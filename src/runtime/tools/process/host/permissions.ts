@@ -18,7 +18,9 @@ function permissionArguments(code: string, packages: readonly string[]): string[
   return [
     '--permission',
     // Node 24 has no such permission, and leaves the network open.
-    ...(process.allowedNodeEnvironmentFlags.has('--allow-net') ? ['--allow-net'] : []),
+    ...whereKnown('--allow-net'),
+    // SQLite opens its files past the permissions.
+    ...whereKnown('--no-experimental-sqlite'),
     ...readable.map((path) => `--allow-fs-read=${isLink(path) ? path : `${path}/`}`),
   ]
 }
@@ -37,6 +39,9 @@ export function createPermissions(code: string): (packages: readonly string[]) =
     return found
   }
 }
+
+/** An argument that not every Node has. */
+const whereKnown = (flag: string): string[] => (process.allowedNodeEnvironmentFlags.has(flag) ? [flag] : [])
 
 /** Where packages and all that they depend on are, as far as they are installed. */
 export function packageDirectories(names: readonly string[], from: string): string[] {
