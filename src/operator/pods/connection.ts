@@ -32,6 +32,8 @@ export interface PodConnection {
   apply(request: Omit<ApplyRequest, 'target'>, signal: AbortSignal): Promise<ApplyResponse>
   /** Reads the state again soon. */
   refresh(): void
+  /** Reads at once a state that was never read: why that failed before, also in a read under way, says nothing any more. */
+  askAnew(): void
   /** Resolves when the signal has aborted and nothing runs any more. Never rejects. */
   readonly ended: Promise<void>
 }

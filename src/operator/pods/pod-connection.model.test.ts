@@ -36,6 +36,7 @@ const step = fc.oneof(
         'forget' as const,
         'restart' as const,
         'refresh' as const,
+        'askAnew' as const,
         'steal' as const,
       ),
     }),
@@ -127,6 +128,8 @@ function createRun(delays: readonly number[]) {
         return
       case 'refresh':
         return pod.refresh()
+      case 'askAnew':
+        return pod.askAnew()
       default:
         return runtime[taken.type]()
     }

@@ -249,6 +249,33 @@ describe('a pod that does not answer', () => {
     await rig.end()
   })
 
+  test('and never did is connecting anew when it is asked anew, at once and whatever a read under way comes to', async () => {
+    const runtime = new FakeRuntime()
+    const reads: ((error?: Error) => void)[] = []
+    const held = () =>
+      new Promise<void>((resolve, reject) => reads.push((error) => (error ? reject(error) : resolve())))
+    runtime.before = (method) => (method === 'state' ? held() : undefined)
+    const rig = follow(runtime)
+    await until(() => reads.length === 1)
+    reads[0]?.(new Error('refuses connections'))
+    await until(() => rig.pod.phase === 'backingOff')
+    expect(rig.pod.link.type).toBe('unreachable')
+    rig.pod.askAnew()
+    expect(rig.pod.link.type).toBe('connecting')
+    await until(() => reads.length === 2)
+    rig.pod.askAnew()
+    rig.changes.length = 0
+    reads[1]?.(new Error('refuses connections'))
+    await until(() => reads.length === 3)
+    expect([rig.pod.link.type, rig.changes]).toEqual(['connecting', []])
+    reads[2]?.()
+    await until(() => rig.pod.link.type === 'reachable')
+    rig.pod.askAnew()
+    expect(rig.pod.link.type).toBe('reachable')
+    await rig.end()
+    expect(rig.clock.running()).toBe(0)
+  })
+
   test('cannot be given anything before its state is known', async () => {
     const runtime = new FakeRuntime()
     const rig = follow(runtime)

@@ -7,12 +7,13 @@ import {
   problemOf,
   type RuntimeState,
 } from '../../api/index.ts'
-import { abandonOnAbort, type Clock, type Linked, linkedTo, sleep } from '../../clock.ts'
+import { abandonOnAbort, type Clock, type Linked, linkedTo } from '../../clock.ts'
 import type { PodLink, PodState, RuntimeTarget } from '../ports.ts'
 import type { PodChange, PodConnection, PodPhase } from './connection.ts'
 import { formatEventId, parseEventId } from './event-id.ts'
 import { createStateInterner, type StateInterner } from './interner.ts'
 import { type Difference, isDifferent, Mirror, NOTHING, seqOf } from './mirror.ts'
+import { Pause, pauseAfter } from './pause.ts'
 
 export type PodConnectionOptions = {
   readonly target: RuntimeTarget
@@ -46,11 +47,8 @@ const EVENTS_MS = 5000
 const LAG_MS = 1000
 /** A connection that held this long was a good one. */
 const HELD_MS = 1000
-const MIN_BACKOFF_MS = 50
-const MAX_BACKOFF_MS = 1000
 /** A pod that has never answered is on its way up, as a rule: for so long it is asked more often. */
 const STARTING_MS = 5000
-const MAX_STARTING_BACKOFF_MS = 100
 
 /** How a look at the state ended. `again`: it could not be compared, or not all of it. */
 type Look = 'settled' | 'again' | 'lost'
@@ -74,6 +72,9 @@ class Connection implements PodConnection {
   /** When the last call began, or the first state was read; on the monotonic clock. */
   #calledAt = 0
   #wake = Promise.withResolvers<void>()
+  /** Since the last read began. */
+  #isAskedAnew = false
+  readonly #pause = new Pause()
   #waiters: Waiter[] = []
   /** Told how the next read that begins from now on ends. */
   #readers: ((problem: Problem | undefined) => void)[] = []
@@ -92,6 +93,13 @@ class Connection implements PodConnection {
 
   refresh(): void {
     this.#wake.resolve()
+  }
+
+  askAnew(): void {
+    if (this.#mirror !== undefined) return
+    if (this.link.type === 'unreachable') this.link = { type: 'connecting' }
+    this.#isAskedAnew = true
+    this.#pause.end()
   }
 
   async apply(request: Omit<ApplyRequest, 'target'>, signal: AbortSignal): Promise<ApplyResponse> {
@@ -163,12 +171,10 @@ class Connection implements PodConnection {
   }
 
   async #backOff(failures: number): Promise<void> {
-    if (failures === 0) return
+    if (failures === 0 || this.#isAskedAnew) return
     this.phase = 'backingOff'
     const { clock, random = Math.random } = this.#options
-    const longest = this.#isStarting ? MAX_STARTING_BACKOFF_MS : MAX_BACKOFF_MS
-    const ms = Math.min(longest, MIN_BACKOFF_MS * 2 ** (failures - 1)) * (0.5 + random() / 2)
-    await sleep(clock, ms, this.#signal).catch(ignore)
+    await this.#pause.sleep(clock, pauseAfter(failures, this.#isStarting, random), this.#signal)
   }
 
   /** A refusal is an answer. */
@@ -239,6 +245,7 @@ class Connection implements PodConnection {
    */
   async #lookAt(signal: AbortSignal, take: (state: RuntimeState) => Promise<Look> | Look): Promise<Look> {
     this.#wake = Promise.withResolvers()
+    this.#isAskedAnew = false
     const readers = this.#readers
     this.#readers = []
     const etag = this.#etag
@@ -255,7 +262,7 @@ class Connection implements PodConnection {
         this.#readers.push(...readers)
       } else {
         const problem = problemOf(error, 'RuntimeUnreachable')
-        this.#setLink({ type: 'unreachable', problem })
+        if (!this.#isAskedAnew) this.#setLink({ type: 'unreachable', problem })
         for (const resolve of readers) resolve(problem)
       }
       return 'lost'
@@ -388,5 +395,3 @@ const NOTHING_CHANGED: PodChange = { items: NOTHING.items, bundles: false, link:
 
 const isWrongTarget = (error: unknown): boolean =>
   error instanceof ProblemError && error.problem.reason === 'WrongTarget'
-
-const ignore = () => undefined

@@ -39,9 +39,20 @@ function pod(
           ...{ secrets: new Map(), pins: new Map() },
         }
   const connection = { phase: 'following' as const, link, state, ended: Promise.resolve() }
-  const calls = { apply: () => Promise.reject(new Error('not called')), refresh: () => undefined }
+  const calls = {
+    apply: () => Promise.reject(new Error('not called')),
+    refresh: () => undefined,
+    askAnew: () => undefined,
+  }
   return {
-    ...{ name: 'p', uid: 'p', connection: { ...connection, ...calls }, foundAt: 0, isReady: true, isComplete: true },
+    ...{
+      name: 'p',
+      uid: 'p',
+      connection: { ...connection, ...calls },
+      awaitedFrom: 0,
+      isReady: true,
+      isComplete: true,
+    },
     ...{ difference, isInSync: true, activation: undefined, fault: undefined, stop: () => undefined },
   }
 }

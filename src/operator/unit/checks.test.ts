@@ -56,10 +56,11 @@ class Pod {
       state,
       apply,
       refresh: () => undefined,
+      askAnew: () => undefined,
       ended: Promise.resolve(),
     }
     this.entry = {
-      ...{ name, uid: name, connection, foundAt: 0, isReady: true, isComplete: !isNew, difference: undefined },
+      ...{ name, uid: name, connection, awaitedFrom: 0, isReady: true, isComplete: !isNew, difference: undefined },
       ...{ isInSync: false, activation: undefined, fault: undefined, stop: () => undefined },
     }
   }

@@ -57,6 +57,7 @@ function make() {
         return Object.assign(connection, {
           apply: never,
           refresh: () => void log.push(`asked ${name} again`),
+          askAnew: () => void log.push(`asked ${name} anew`),
           ended: Promise.resolve(),
         }) as PodConnection
       },
@@ -197,6 +198,22 @@ describe('how long a first state is waited for', () => {
     expect(pods.awaitedMs).toBe(0)
     pods.follow([podOf('p'), podOf('q')], addressOf)
     expect(pods.awaitedMs).toBe(2_000)
+  })
+
+  test('is 2 s again from when Kubernetes calls it Ready, and then it is asked anew', () => {
+    const { pods, clock, connections, log } = make()
+    pods.follow([podOf('p', { ready: 'False' })], addressOf)
+    clock.advance(10_000)
+    expect(pods.awaitedMs).toBe(0)
+    pods.follow([podOf('p')], addressOf)
+    expect(log).toEqual(['connected p', 'asked p anew'])
+    expect(pods.awaitedMs).toBe(2_000)
+    pods.follow([podOf('p')], addressOf)
+    pods.follow([podOf('p', { ready: 'False' })], addressOf)
+    const connection = connections.get('p')
+    if (connection) Object.assign(connection, { link: REACHABLE, state: {} })
+    pods.follow([podOf('p')], addressOf)
+    expect(log).toEqual(['connected p', 'asked p anew'])
   })
 
   test.each<PodLink>([{ type: 'reachable' }, { type: 'unreachable', problem: REFUSED }])(

@@ -15,8 +15,8 @@ export type PodEntry = {
   readonly name: string
   readonly uid: string
   readonly connection: PodConnection
-  /** On the clock's monotonic reading. */
-  readonly foundAt: number
+  /** When its first state began to be waited for, on the clock's monotonic reading. */
+  awaitedFrom: number
   isReady: boolean
   /** Whether its state was complete when it was last looked at: only then it counts. */
   isComplete: boolean
@@ -127,8 +127,8 @@ export class Pods {
   get awaitedMs(): number {
     const now = this.#deps.clock.monotonic()
     let longest = 0
-    for (const { connection, foundAt } of this.#entries.values())
-      if (connection.link.type === 'connecting') longest = Math.max(longest, foundAt + FIRST_STATE_MS - now)
+    for (const { connection, awaitedFrom } of this.#entries.values())
+      if (connection.link.type === 'connecting') longest = Math.max(longest, awaitedFrom + FIRST_STATE_MS - now)
     return longest
   }
 
@@ -149,10 +149,21 @@ export class Pods {
       const isReady = isPodReady(pod)
       if (entry ? entry.isReady === isReady : address === undefined) continue
       changed = true
-      if (entry) entry.isReady = isReady
+      if (entry) this.#turn(entry, isReady)
       else if (address) this.#entries.set(uid, this.#start({ name: pod.metadata.name, uid }, isReady, address))
     }
     return changed
+  }
+
+  /**
+   * A pod that Kubernetes calls Ready before it told its state is asked at once: it may not have listened a moment ago,
+   * and callers reach it from now on.
+   */
+  #turn(entry: Kept, isReady: boolean): void {
+    entry.isReady = isReady
+    if (!isReady || entry.connection.state !== undefined) return
+    entry.awaitedFrom = this.#deps.clock.monotonic()
+    entry.connection.askAnew()
   }
 
   #endOthers(wanted: ReadonlyMap<string, Reached>): boolean {
@@ -189,7 +200,7 @@ export class Pods {
       ...pod,
       address,
       connection,
-      foundAt: this.#deps.clock.monotonic(),
+      awaitedFrom: this.#deps.clock.monotonic(),
       isReady,
       isComplete: false,
       difference: undefined,

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { componentsOf } from './components.ts'
 import type { ModuleCode } from './program.ts'
 
 /** What decides whether a module has to be evaluated anew. */
@@ -74,37 +75,11 @@ function importersOf(paths: readonly string[], graphs: readonly ProgramGraph[]):
   return found
 }
 
-type Visit = { readonly index: number; low: number; isOpen: boolean }
-
 /**
- * All modules, those that import each other together, dependencies first (Tarjan's strongly connected components); within
- * a cycle too, as far as there is a first.
+ * All modules, those that import each other together, dependencies first; within a cycle too, as far as there is a first.
  */
-export function evaluationOrder(graph: ProgramGraph): string[][] {
-  const visits = new Map<string, Visit>()
-  /** Modules left, of components that are not complete. */
-  const left: (readonly [string, Visit])[] = []
-  const components: string[][] = []
-  const visitAll = (path: string, module: GraphModule): Visit => {
-    const visit = { index: visits.size, low: visits.size, isOpen: true }
-    const before = left.length
-    visits.set(path, visit)
-    for (const dependency of dependenciesOf(graph, module)) {
-      const target = graph.get(dependency)
-      if (target === undefined) continue
-      const known = visits.get(dependency)
-      if (known === undefined) visit.low = Math.min(visit.low, visitAll(dependency, target).low)
-      else if (known.isOpen) visit.low = Math.min(visit.low, known.index)
-    }
-    left.push([path, visit])
-    if (visit.low === visit.index) components.push(closed(left.splice(before)))
-    return visit
-  }
-  for (const [path, module] of graph) if (!visits.has(path)) visitAll(path, module)
-  return components
-}
-
-function closed(component: readonly (readonly [string, Visit])[]): string[] {
-  for (const [, visit] of component) visit.isOpen = false
-  return component.map(([path]) => path)
-}
+export const evaluationOrder = (graph: ProgramGraph): string[][] =>
+  componentsOf(graph.keys(), (path) => {
+    const module = graph.get(path)
+    return module === undefined ? [] : dependenciesOf(graph, module).filter((dependency) => graph.has(dependency))
+  })

@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import { type Problem, ProblemError } from '../../../../api/reason.ts'
 import { type ModuleCode, moduleUrl, sourceOf } from '../program.ts'
-import { defineExports, hasExport } from './exports.ts'
+import { createExports } from './exports.ts'
 import { type Imported, type Module, type ModuleBody, type ModuleFunction, staticClosureOf } from './module.ts'
 
 /** An import that does not hold what it should; who knows the source can tell the line. */
@@ -53,9 +53,10 @@ export function linkModule(module: Module): void {
   const group = [...staticClosureOf(module)].filter(({ status }) => status === 'new')
   try {
     const asked = group.flatMap(instantiate)
-    for (const member of group) defineExports(member)
+    const exports = createExports(group)
+    for (const member of group) exports.define(member)
     for (const { module: importer, specifier, given, names } of asked) {
-      const missing = names.find((name) => !hasExport(given, name))
+      const missing = names.find((name) => !exports.has(given, name))
       if (missing !== undefined) throw new MissingExport({ from: importer.path, specifier }, missing)
     }
   } catch (error) {

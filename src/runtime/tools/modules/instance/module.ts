@@ -5,6 +5,12 @@ export type Imported =
   | { readonly type: 'file'; readonly module: Module }
   | { readonly type: 'package'; readonly exports: object }
 
+/**
+ * By name, what exports a name itself that a module has by `export *`, not through an `export *` of its own: a module or
+ * package, or several.
+ */
+export type StarredNames = ReadonlyMap<string, Imported | 'several'>
+
 /** Why a module cannot be used, and the module that threw: this one, or one that it imports. */
 export type Failure = { readonly error: unknown; readonly path: string }
 
@@ -70,6 +76,8 @@ export class Module {
   imported: Imported[] = []
   /** What it exports by `export *`. */
   stars: Imported[] = []
+  /** What it has by them. Filled by linking. */
+  starred: StarredNames = new Map()
   body: ModuleBody | undefined
   evaluation: Evaluation | undefined
   /** Of the modules that import each other, the one that was reached first: its end is the end of all. */
@@ -96,6 +104,7 @@ export class Module {
     this.own = Object.create(null)
     this.imported = []
     this.stars = []
+    this.starred = new Map()
     this.body = undefined
     this.evaluation = undefined
     this.root = this

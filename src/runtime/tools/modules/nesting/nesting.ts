@@ -197,7 +197,7 @@ class Nesting {
     const isDivision = this.#isValue && this.#before !== '}'
     const { start } = this.#tokens
     if (isDivision || !this.#tokens.regularExpression()) return false
-    const isSure = this.#before === 'word' ? RESERVED.has(this.#word) : !'})+->'.includes(this.#before)
+    const isSure = this.#before === 'word' ? RESERVED.has(this.#word) : !'})+->!'.includes(this.#before)
     if (!isSure) {
       this.#depth += (this.#tokens.end - start) * COST_OF_CHARACTER
       this.#level.floor = this.#depth

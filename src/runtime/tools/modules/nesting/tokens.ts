@@ -52,7 +52,7 @@ export class Tokens {
     const kind = kindOf(code)
     if (kind === 'quote') this.end = this.#endOfString(code)
     else if (kind === 'punctuator') return this.#punctuator(code)
-    else while (this.end < text.length && isOfWord(text.charCodeAt(this.end))) this.end += 1
+    else this.#readWord()
     return kind === 'letter' ? 'word' : 'literal'
   }
 
@@ -93,6 +93,15 @@ export class Tokens {
       }
     }
     return false
+  }
+
+  #readWord(): void {
+    const { text } = this
+    for (; this.end < text.length && isOfWord(text.charCodeAt(this.end)); this.end += 1) {
+      if (!text.startsWith('\\u{', this.end)) continue
+      const close = text.indexOf('}', this.end)
+      if (close !== -1) this.end = close
+    }
   }
 
   #punctuator(code: number): Token {
@@ -144,7 +153,7 @@ export class Tokens {
     const { text } = this
     for (let at = this.end + 1; at < text.length; at += 1) {
       const code = text.charCodeAt(at)
-      if (code === BACKSLASH) at += 1
+      if (code === BACKSLASH) at += text.startsWith('\r\n', at + 1) ? 2 : 1
       else if (code === quote) return at + 1
       else if (code === 10 || code === 13) return at
     }

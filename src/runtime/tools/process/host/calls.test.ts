@@ -57,6 +57,7 @@ describe('of a call that its host does not answer any more', () => {
 describe('a host that does not hear that a call was given up', () => {
   const CANCELLED = new Error('the client left')
   const TIMED_OUT = new ProblemError({ reason: 'ToolTimeout', message: 'it took too long' })
+  const EXTENSION_TIMED_OUT = new ProblemError({ reason: 'ExtensionFailed', message: 'it took too long' })
   beforeEach(() => void jest.useFakeTimers())
   afterEach(() => void jest.useRealTimers())
 
@@ -84,12 +85,15 @@ describe('a host that does not hear that a call was given up', () => {
     jest.advanceTimersByTime(300)
     expect(hangs).toHaveBeenCalledWith('loop')
   })
-  test.each([TIMED_OUT, new DOMException('', 'TimeoutError')])('hangs when a call had its time: %s', (reason) => {
-    const { calls, call, hangs } = made()
-    const [slow, other] = [call('slow'), call('other')]
-    for (const { id } of [slow, other]) calls.heard({ type: 'begun', id })
-    slow.give(reason)
-    jest.advanceTimersByTime(300)
-    expect(hangs).toHaveBeenCalledWith('slow')
-  })
+  test.each([TIMED_OUT, EXTENSION_TIMED_OUT, new DOMException('', 'TimeoutError')])(
+    'hangs when a call had its time: %s',
+    (reason) => {
+      const { calls, call, hangs } = made()
+      const [slow, other] = [call('slow'), call('other')]
+      for (const { id } of [slow, other]) calls.heard({ type: 'begun', id })
+      slow.give(reason)
+      jest.advanceTimersByTime(300)
+      expect(hangs).toHaveBeenCalledWith('slow')
+    },
+  )
 })

@@ -1,5 +1,5 @@
 import type { JSONValue } from '@ai-sdk/provider'
-import { ProblemError } from '../../../../api/index.ts'
+import { ProblemError, type Reason } from '../../../../api/index.ts'
 import { messageOf } from '../../modules/thrown.ts'
 import type { ToolCallContext, ToolLogLine } from '../../port.ts'
 import type { Answer, Failure } from '../channel/answers.ts'
@@ -178,9 +178,11 @@ export class Calls {
   }
 }
 
-/** Whether a call has had its time; others that are given up were cancelled. */
+/** What those are given up with that have had their time: tools and extensions. Others were cancelled. */
+const TIMED_OUT: readonly Reason[] = ['ToolTimeout', 'ExtensionFailed']
+
 const isTimeout = (reason: unknown): boolean =>
-  reason instanceof ProblemError ? reason.problem.reason === 'ToolTimeout' : Object(reason).name === 'TimeoutError'
+  reason instanceof ProblemError ? TIMED_OUT.includes(reason.problem.reason) : Object(reason).name === 'TimeoutError'
 
 function aborted(what: string, reason: unknown): ProblemError {
   if (reason instanceof ProblemError) return reason

@@ -77,7 +77,9 @@ export class HostProcess {
     const crowds = (bytes: number, containerBytes: number) => this.kill(crowdedOut(bytes, containerBytes))
     const limitBytes = memoryMiB * 1_048_576
     this.#unwatch = child.pid === undefined ? () => undefined : memory.add({ pid: child.pid, limitBytes, over, crowds })
-    child.on('error', (error) => this.#goes(notStarted(error)))
+    child.on('error', (error) => {
+      if (child.pid === undefined) this.#goes(notStarted(error))
+    })
     // Not 'exit': what the process still said comes first.
     child.on('close', (code, signal) => {
       this.#goes(this.#lastWords ?? endOf(code, signal))
