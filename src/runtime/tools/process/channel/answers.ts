@@ -46,6 +46,7 @@ export const answer = z.discriminatedUnion('type', [
     checkMs: z.number(),
   }),
   z.strictObject({ type: z.literal('refused'), failure }),
+  z.strictObject({ type: z.literal('pong') }),
   z.strictObject({ type: z.literal('begun'), id }),
   z.strictObject({ type: z.literal('aborted'), id }),
   z.strictObject({ type: z.literal('result'), id, value: json }),

@@ -42,4 +42,6 @@ export type ToHost =
   | { readonly type: 'notLinked'; readonly id: number; readonly problem: Problem }
   /** Another process has set it, after `seen` was the last write of this one that had come. */
   | { readonly type: 'state'; readonly name: string; readonly value: JSONValue; readonly seen: number }
+  /** To be answered by `pong` as soon as the event loop turns. */
+  | { readonly type: 'ping' }
   | { readonly type: 'end' }

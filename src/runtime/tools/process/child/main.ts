@@ -41,6 +41,8 @@ listen((message) => {
       return serving.linked(message)
     case 'state':
       return serving.stateSet(message)
+    case 'ping':
+      return send({ type: 'pong' })
     case 'end':
       return serving.end()
   }

@@ -6,9 +6,8 @@ import type { Answer, Failure } from '../channel/answers.ts'
 import type { ToHost, Work } from '../channel/messages.ts'
 import { deadline } from './deadline.ts'
 import { type HostEnd, HostLost } from './end.ts'
+import { Pulse, STILL_MS } from './pulse.ts'
 
-/** How long a host may take to hear that a call was given up, in milliseconds: longer, and its event loop stands still. */
-const HEAR_MS = 250
 /** How long a call may go on after it was given up, in milliseconds. */
 const SETTLE_MS = 1_000
 
@@ -49,9 +48,11 @@ export class Calls {
   #asked = 0
   readonly #idle = Promise.withResolvers<void>()
   #draining = false
+  readonly #pulse: Pulse
 
   constructor(options: CallsOptions) {
     this.#options = options
+    this.#pulse = new Pulse({ ask: () => options.send({ type: 'ping' }), isNeeded: () => this.underWay > 0 })
   }
 
   /** Calls that somebody waits for. */
@@ -86,6 +87,7 @@ export class Calls {
     this.#calls.set(id, call)
     const context = { ...(session && { session }), ...(run && { run }), ...(secrets && { secrets }) }
     this.#options.send({ type: 'call', id, work, context })
+    this.#pulse.start()
     const giveUp = () => this.#giveUp(id, call, signal.reason)
     signal.addEventListener('abort', giveUp, { once: true })
     try {
@@ -116,6 +118,11 @@ export class Calls {
         if (message.type === 'result') call.answered.resolve(message.value as JSONValue)
         else call.answered.reject(new Refused(message.failure))
     }
+  }
+
+  /** The host's event loop turns. */
+  turns(): void {
+    this.#pulse.heard()
   }
 
   /** What a host that is about to go still said before that: whether a call has begun, or even what came of it. */
@@ -161,9 +168,14 @@ export class Calls {
     if (this.#calls.get(id) !== call) return
     this.#options.send({ type: 'abort', id, reason: messageOf(reason) })
     const isOver = isTimeout(reason)
-    call.settled = deadline(HEAR_MS, () => {
+    const judge = (): void => {
       if (isOver || !this.#othersRun) this.#options.hangs(call.what)
-    })
+    }
+    const givenTime = (): void => {
+      call.settled = deadline(STILL_MS, judge)
+    }
+    if (this.#pulse.isStill) call.settled = deadline(0, () => (this.#pulse.isStill ? judge() : givenTime()))
+    else givenTime()
   }
 
   /** Whether code runs that somebody waits for: it may take its time until its own limit, and that is judged then. */

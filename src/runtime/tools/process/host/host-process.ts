@@ -247,6 +247,9 @@ export class HostProcess {
       case 'ready':
         this.#ready.resolve()
         return
+      case 'pong':
+        this.#calls.turns()
+        return
       case 'evaluating':
       case 'checking':
       case 'loaded':
