@@ -55,10 +55,13 @@ async function rollBack(port: BundleControlPort, name: string, hash: string | un
   bundles.rollBack(files)
   const result = await port.again(name, { source: 'api', wentBack: { cause: 'manual' } })
   if (port.serving(name) === files.hash) return { type: 'done', from: serving, to: files.hash, result }
-  bundles.rollForward(name)
+  bundles.rollForward(files)
   await port.again(name, { source: 'api' })
   throw new ProblemError(
-    result.error ?? { reason: 'Superseded', message: `the files of bundle ${name} changed meanwhile` },
+    result.error ?? {
+      reason: 'Superseded',
+      message: `the files of bundle ${name} changed meanwhile, or somebody went back to another version`,
+    },
   )
 }
 

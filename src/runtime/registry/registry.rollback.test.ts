@@ -71,6 +71,17 @@ describe('a rollback', () => {
     expect(registry.state()).toEqual(before)
   })
 
+  test('that another one overtakes is told so, and the other one is done', async () => {
+    const { registry, served } = await edited('1', '2', '3')
+    const [first, second] = await Promise.allSettled([
+      registry.rollback('b', hashOf('1')),
+      registry.rollback('b', hashOf('2')),
+    ])
+    expect(first).toMatchObject({ status: 'rejected', reason: { problem: { reason: 'Superseded' } } })
+    expect(second).toMatchObject({ status: 'fulfilled', value: { type: 'done', to: hashOf('2') } })
+    expect(await served()).toBe('2')
+  })
+
   test('of a bundle that nobody has is told, as is that there is no earlier version', async () => {
     const { registry } = await edited('1')
     expect(await registry.rollback('nope')).toEqual({ type: 'unknown' })

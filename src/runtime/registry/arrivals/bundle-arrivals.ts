@@ -118,9 +118,9 @@ export class BundleArrivals {
     this.#intake.pardon(name)
   }
 
-  /** Takes a rollback back. */
-  rollForward(name: string): void {
-    this.#intake.rolledForward(name)
+  /** Takes a rollback back, unless another one came since. */
+  rollForward({ name, hash }: BundleFiles): void {
+    this.#intake.rolledForward(name, hash)
   }
 
   /** Gives up what was tried long ago and never activated. */

@@ -100,10 +100,14 @@ export class BundleIntake {
     return { hash, error, files: this.#sources(name).find((files) => files.hash === hash) }
   }
 
-  /** What push and mount want serves again. */
-  rolledForward(name: string): void {
+  /**
+   * What push and mount want serves again.
+   * @param back version that was gone back to; a rollback to another one stays. Undefined: whichever it was
+   */
+  rolledForward(name: string, back?: string): void {
     const entry = this.#entries.get(name)
-    if (entry !== undefined) this.#entries.set(name, { ...entry, rollback: undefined })
+    if (entry === undefined || (back !== undefined && entry.rollback?.files.hash !== back)) return
+    this.#entries.set(name, { ...entry, rollback: undefined })
   }
 
   /** The bundle as it is noted now, to be given to `putBack`. */

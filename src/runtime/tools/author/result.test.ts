@@ -17,6 +17,7 @@ describe('a result', () => {
     ['a negative zero', -0, 0],
     ['a date', new Date(0), '1970-01-01T00:00:00.000Z'],
     ['an object with toJSON', { toJSON: () => ({ a: 1 }) }, { a: 1 }],
+    ['an error with toJSON', Object.assign(new Error('x'), { toJSON: () => ({ a: 1 }) }), { a: 1 }],
     ['a boxed value', [Object(1), Object('x')], [1, 'x']],
     [
       'the same object twice',
@@ -46,6 +47,13 @@ describe('a result is refused', () => {
     ['a symbol', [Symbol('x')], '[0]'],
     ['a cycle', cycle, 'list[0].back'],
     ['binary data', { image: Buffer.alloc(50_000_000) }, 'image'],
+    ['bytes', { image: new ArrayBuffer(8) }, 'image'],
+    ['a Map', { byId: new Map([[1, 2]]) }, 'byId'],
+    ['a Set', [new Set([1])], '[0]'],
+    ['an Error', { failed: new RangeError('x') }, 'failed'],
+    ['a regular expression', { match: /x/ }, 'match'],
+    ['a promise', { later: Promise.resolve(1) }, 'later'],
+    ['a weak collection', { known: new WeakMap() }, 'known'],
   ])('for %s, and the message says where', async (_what, value, path) => {
     const problem = await problemFrom(() => plain(value))
     expect(problem).toMatchObject({
@@ -56,6 +64,10 @@ describe('a result is refused', () => {
   })
   test('for a BigInt at the top', async () => {
     expect((await problemFrom(() => plain(1n))).message).toBe('the result is a BigInt: return a number or a string')
+  })
+  test('for a Map, and the message says what to return instead', async () => {
+    const { message } = await problemFrom(() => plain(new Map([['a', 1]])))
+    expect(message).toBe('the result is a Map: return Object.fromEntries(map), or a list of its entries')
   })
   test('when it is nested too deeply', async () => {
     let deep: unknown = 1

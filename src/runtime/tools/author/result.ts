@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { JSONValue } from '@ai-sdk/provider'
 import { formatPath, ProblemError } from '../../../api/reason.ts'
 
@@ -39,7 +40,8 @@ function copy(value: unknown, walk: Walk): JSONValue | undefined {
 }
 
 function copyObject(value: object, walk: Walk): JSONValue | undefined {
-  if (ArrayBuffer.isView(value)) return refuse(walk, 'is binary data: return text, such as base64')
+  if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value))
+    return refuse(walk, 'is binary data: return text, such as base64')
   if (walk.open.has(value)) return refuse(walk, 'refers to something that contains it: a cycle')
   if (walk.path.length > MAX_DEPTH) return refuse(walk, `is nested deeper than ${MAX_DEPTH} levels`)
   walk.open.add(value)
@@ -52,6 +54,8 @@ function copyMembers(value: object, walk: Walk): JSONValue | undefined {
   const { toJSON } = value as { toJSON?: unknown }
   if (typeof toJSON === 'function') return copy(toJSON.call(value, String(walk.path.at(-1) ?? '')), walk)
   if (value instanceof Number || value instanceof String || value instanceof Boolean) return copy(value.valueOf(), walk)
+  const why = whyNoData(value)
+  if (why !== undefined) return refuse(walk, why)
   spend(walk, 2, null)
   if (Array.isArray(value)) return copyArray(value, walk)
   const entries: [string, JSONValue][] = []
@@ -62,6 +66,16 @@ function copyMembers(value: object, walk: Walk): JSONValue | undefined {
     entries.push([key, member])
   }
   return Object.fromEntries(entries)
+}
+
+/** Of an object that holds data which its JSON, `{}`, would be without. */
+function whyNoData(value: object): string | undefined {
+  if (types.isMap(value)) return 'is a Map: return Object.fromEntries(map), or a list of its entries'
+  if (types.isSet(value)) return 'is a Set: return a list, [...set]'
+  if (types.isNativeError(value)) return 'is an Error: throw it, or return its message'
+  if (types.isRegExp(value)) return 'is a regular expression: return its source'
+  if (types.isPromise(value)) return 'is a promise: await it'
+  return types.isWeakMap(value) || types.isWeakSet(value) ? 'is a weak collection: return data' : undefined
 }
 
 function copyArray(value: readonly unknown[], walk: Walk): JSONValue {

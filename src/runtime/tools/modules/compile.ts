@@ -117,7 +117,7 @@ function transformModule(path: string, text: string): CompiledModule {
   throwFirst(path, module.errors, script?.code ?? source, script && (() => locator(path, text, 'script')))
   const begin = BEGIN_STATEMENT.exec(module.code)
   const head = linkedAtOnce(module.code.slice(0, begin?.index))
-  const body = module.code.slice(head.length + (begin?.[0].length ?? 0))
+  const body = calledWithoutThis(module.code.slice(head.length + (begin?.[0].length ?? 0)), head)
   return {
     code: `${head}yield;${hoistedDefault(body)}`,
     isAsync: awaits(body),
@@ -132,6 +132,16 @@ const TOO_DEEP = 'nested or chained too deeply: split the expression, or move da
 /** Imports are only asked for here, all of them before anything is evaluated: there is nothing to wait for. */
 const linkedAtOnce = (head: string): string =>
   head.replace(/^(const __vite_ssr_import_\d+__ = )await (?=__vite_ssr_import__\()/gm, '$1      ')
+
+/** As an imported function is called without `this`, so is one that is the tag of a template; not so one of a namespace. */
+function calledWithoutThis(body: string, head: string): string {
+  if (!TAG.test(body)) return body
+  const named = new Set([...head.matchAll(NAMED_IMPORT)].map(([, index]) => index))
+  return body.replace(new RegExp(TAG, 'gu'), (tag, index: string) => (named.has(index) ? `(0, ${tag})` : tag))
+}
+
+const TAG = /\b__vite_ssr_import_(\d+)__(?:\.[\p{ID_Continue}$\u200c\u200d]+|\["(?:[^"\\]|\\.)*"\])(?=`)/u
+const NAMED_IMPORT = /^const __vite_ssr_import_(\d+)__ = .*\{ importedNames: /gm
 
 /** `export default function () {}` is a declaration: importers in a cycle may call it before the module is evaluated. */
 const hoistedDefault = (body: string): string =>

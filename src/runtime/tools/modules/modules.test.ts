@@ -93,6 +93,11 @@ const CASES: Readonly<Record<string, Case>> = {
     'main.mjs': 'import { f } from "./a.mjs"; export const result = f()',
     'a.mjs': 'export function f() { return typeof this }',
   },
+  'an imported function is called without this as the tag of a template': {
+    'main.mjs':
+      'import { f, "a b" as g } from "./a.mjs"; import h from "./a.mjs"; import * as a from "./a.mjs"; const o = { f }; export const result = [f`x`, g`x${f`y`}`, h`x`, a.f`x`, o.f`x`, (f)`x`]',
+    'a.mjs': 'export function f() { return typeof this } export { f as default, f as "a b" }',
+  },
   'default exports and their names': {
     'main.mjs':
       'import a from "./a.mjs"; import b from "./b.mjs"; import c from "./c.mjs"; import d from "./d.mjs"; export const result = [a.name, b.name, c.name, d]',
@@ -111,7 +116,7 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'import.meta': {
     'main.mjs':
-      'export const result = [Object.getPrototypeOf(import.meta), new URL("./x.txt", import.meta.url).pathname.endsWith("/x.txt")]',
+      'export const result = [Object.getPrototypeOf(import.meta), new URL("./x.txt", import.meta.url).pathname.endsWith("/x.txt"), import.meta.main]',
   },
   'exports of every form': {
     'main.mjs':
@@ -149,6 +154,23 @@ const CASES: Readonly<Record<string, Case>> = {
     'c.mjs': 'export const x = 2; export { one } from "./e.mjs"',
     'd.mjs': 'import { x } from "./a.mjs"; x',
     'e.mjs': 'export const one = 1',
+  },
+  'stars in a cycle that hide names': {
+    'main.mjs':
+      'import * as a from "./a.mjs"; import * as b from "./b.mjs"; import * as c from "./c.mjs"; export const result = [a, b, c].map((all) => Object.entries(all))',
+    'a.mjs': 'export * from "./b.mjs"; export const own = "a"',
+    'b.mjs': 'export * from "./c.mjs"; export * from "./d.mjs"; export const x = "b"',
+    'c.mjs': 'export * from "./a.mjs"; export * from "./d.mjs"; export { y as own } from "./d.mjs"',
+    'd.mjs': 'export const x = "d", y = "y"; export * from "./e.mjs"',
+    'e.mjs': 'export const x = "e", z = "z"',
+  },
+  'names that lead in a circle': {
+    'main.mjs':
+      'import * as a from "./a.mjs"; let error; try { await import("./c.mjs") } catch (e) { error = e.name } export const result = [Object.keys(a), error]',
+    'a.mjs': 'export * from "./b.mjs"; export const y = 1',
+    'b.mjs': 'export * from "./a.mjs"; export { y as x } from "./a.mjs"',
+    'c.mjs': 'export { x } from "./d.mjs"',
+    'd.mjs': 'export { x } from "./c.mjs"',
   },
   'a name that nobody exports': {
     'main.mjs': 'import "./b.mjs"; import { x } from "./a.mjs"; export const result = x',
@@ -208,4 +230,35 @@ describe('a bundle’s modules do what Node’s own do:', () => {
     )
     expect(here).toEqual(native[name])
   })
+})
+
+const FILES = 100
+const numbers = Array.from({ length: FILES }, (_, index) => index)
+const filesOf = (source: (index: number) => string) =>
+  Object.fromEntries(numbers.map((index) => [`f${index}.mjs`, source(index)]))
+
+test.each<[string, Case, unknown]>([
+  [
+    'that export each other whole',
+    {
+      ...filesOf(
+        (at) => `${numbers.map((index) => `export * from "./f${index}.mjs"`).join('\n')}\nexport const v${at} = ${at}`,
+      ),
+      'main.mjs': 'import * as all from "./f0.mjs"; export const result = Object.keys(all).length',
+    },
+    FILES,
+  ],
+  [
+    'that all export the same names of each other',
+    {
+      ...filesOf(
+        (at) =>
+          `${numbers.map((index) => `export * from "./f${index}.mjs"`).join('\n')}\nexport const ${at < 50 ? numbers.map((name) => `v${name} = ${at}`).join() : `own${at} = 1`}`,
+      ),
+      'main.mjs': 'import * as all from "./f99.mjs"; export const result = Object.keys(all).length',
+    },
+    FILES / 2,
+  ],
+])(`${FILES} files %s are linked at once`, async (_what, files, expected) => {
+  expect(await evaluateHere(files)).toBe(expected)
 })

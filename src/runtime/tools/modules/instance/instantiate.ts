@@ -141,6 +141,6 @@ function bodyOf(
 
 function metaOf(bundle: string, path: string): object {
   const filename = `${bundle}/${path}`
-  const meta = { url: moduleUrl(bundle, path), filename, dirname: posix.dirname(filename) }
+  const meta = { url: moduleUrl(bundle, path), filename, dirname: posix.dirname(filename), main: false }
   return Object.assign(Object.create(null), meta)
 }
