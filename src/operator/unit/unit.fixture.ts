@@ -200,6 +200,8 @@ export class TestUnit {
   drifts = 0
   reconciles = 0
   lost: readonly string[] = []
+  /** Of the AgentRuntime, from when it is put next. */
+  status: Record<string, unknown> = {}
   /** ConfigMaps that pods mount, by bundle. */
   mounts: ReadonlyMap<string, string> = new Map()
   unit: RuntimeUnit
@@ -226,7 +228,8 @@ export class TestUnit {
 
   put(kind: Kind, name: string, spec: object, metadata: Partial<KubeObject['metadata']> = {}): void {
     this.#generation += 1
-    this.catalogue.put(object(kind, name, spec, { generation: this.#generation, ...metadata }))
+    const own = object(kind, name, spec, { generation: this.#generation, ...metadata })
+    this.catalogue.put(kind === 'AgentRuntime' ? { ...own, status: this.status } : own)
     this.wake()
   }
 

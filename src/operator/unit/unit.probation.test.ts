@@ -67,6 +67,41 @@ describe.each([1, 3])('of %i pods the first one goes back from a version by itse
     expect(verdict()).toMatchObject({ revision: hashOf('2') })
   })
 
+  test('and another process of the operator, which that pod is slow to answer, gives it to no other', async () => {
+    await reverted(count)
+    await unit.pass(20_000)
+    const [first, ...others] = unit.pods
+    const told = Promise.withResolvers<void>()
+    if (first) first.stateGate = () => told.promise
+    const bundles = [
+      { name: 'files', configMap: 'files', hash: hashOf('2'), lastGood: hashOf('1'), rejected: hashOf('2') },
+    ]
+    const error = { reason: 'RevertedByProbation', message: 'gone back' }
+    unit.status = { bundles: bundles.map((bundle) => ({ ...bundle, error })), failures: [{ pod: 'pod-0', ...error }] }
+    unit.runtime({ bundles: [{ name: 'files', configMap: 'files' }], tools: { probation: {} } })
+    unit.restart(6)
+    await unit.pass(10_000)
+    expect(others.map((pod) => pod.serving['bundle/files'])).toEqual(others.map(() => hashOf('1')))
+    expect(verdict()).toMatchObject({ revision: hashOf('2'), failures: [{ pod: 'pod-0' }] })
+    told.resolve()
+    await unit.pass(10_000)
+    expect([serving(), pins()]).toEqual([all(hashOf('1')), all({ files: hashOf('1') })])
+    expect(unit.drifts).toBe(0)
+  })
+
+  test('and what its status says is no more when all pods have told that they try it', async () => {
+    await reverted(count)
+    await unit.pass(20_000)
+    await unit.pods[0]?.registry.retry('files')
+    await unit.quiet()
+    const error = { reason: 'RevertedByProbation', message: 'gone back' }
+    unit.status = { bundles: [{ name: 'files', configMap: 'files', rejected: hashOf('2'), error }] }
+    unit.runtime({ bundles: [{ name: 'files', configMap: 'files' }], tools: { probation: {} } })
+    unit.restart(6)
+    await unit.pass(10_000)
+    expect([serving(), verdict()]).toEqual([all(hashOf('2')), undefined])
+  })
+
   test('and pods that start without an operator begin with the last good one', async () => {
     await reverted(count)
     await unit.pass(10_000)

@@ -207,11 +207,12 @@ export class RuntimeUnit {
   }
 
   #place(object: KubeObject, inputs: Inputs, placement: Placement): Desired {
-    this.#learn(inputs)
+    this.#learn(object, inputs)
     placement.confirm(this.#hasPassed, this.#isServed)
     const isWhole = this.#settling.isWhole(inputs.unguarded)
-    // Without pods nothing is placed, so nothing is waited for.
-    if ((isWhole || !this.hasPods) && this.#settling.begin()) this.#deps.touch('all')
+    // What only some of the pods have told is no news. Without pods nothing is placed, so nothing is waited for.
+    const isHeard = isWhole && this.#pods.awaitedMs <= 0
+    if ((isHeard || !this.hasPods) && this.#settling.begin()) this.#deps.touch('all')
     const signature = { fence: this.#deps.fence, claim: claimOf(object), isWhole }
     const desired = placement.next(signature, inputs, this.#checks.verdicts, this.#reverts.verdicts)
     if (desired === this.#desired) return desired
@@ -224,9 +225,9 @@ export class RuntimeUnit {
   }
 
   /** What a pod has gone back from is given to none. */
-  #learn({ bundleViews }: Inputs): void {
+  #learn({ status }: KubeObject, { bundleViews }: Inputs): void {
     const declared = [...bundleViews].map(([name, { hash }]) => [name, hash] as const)
-    if (!this.#reverts.observe(this.#pods.entries, declared)) return
+    if (!this.#reverts.observe(this.#pods.entries, declared, status)) return
     this.#view = undefined
     this.#deps.touch('all')
   }

@@ -161,8 +161,8 @@ const CASES: Readonly<Record<string, Case>> = {
     'a.mjs': 'export * from "./b.mjs"; export const own = "a"',
     'b.mjs': 'export * from "./c.mjs"; export * from "./d.mjs"; export const x = "b"',
     'c.mjs': 'export * from "./a.mjs"; export * from "./d.mjs"; export { y as own } from "./d.mjs"',
-    'd.mjs': 'export const x = "d", y = "y"; export * from "./e.mjs"',
-    'e.mjs': 'export const x = "e", z = "z"',
+    'd.mjs': 'export const y = "y"; export * from "./e.mjs"',
+    'e.mjs': 'export const y = "e", z = "z"',
   },
   'names that lead in a circle': {
     'main.mjs':
