@@ -15,7 +15,7 @@ export type Address = {
 /** Asks an agent once. What does not answer, or refuses, may answer later. */
 export async function speak({ url, key, secret }: Address, signal: AbortSignal): Promise<Look<string>> {
   let response: Response
-  let body: unknown
+  let text: string
   try {
     response = await fetch(url, {
       method: 'POST',
@@ -26,7 +26,7 @@ export async function speak({ url, key, secret }: Address, signal: AbortSignal):
       body: JSON.stringify({ message: 'hello', stream: false }),
       signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
     })
-    body = await response.json()
+    text = await response.text()
   } catch (error) {
     if (signal.aborted) throw error
     // It quotes the header that could not be sent.
@@ -34,10 +34,23 @@ export async function speak({ url, key, secret }: Address, signal: AbortSignal):
       return { because: `Secret ${secret} holds what HTTP does not take as a key` }
     return { because: `${url} does not answer: ${reasonOf(error)}` }
   }
+  const body = jsonOf(text)
+  if (body === undefined) return { because: `${url} answered ${response.status} without JSON: ${shown(text)}` }
   if (response.ok) return { found: textAt(body, 'content') ?? '' }
   const hint = response.status === 401 && key === undefined ? `; there is no Secret ${secret} with a key "key"` : ''
   return { because: `${url} answered ${response.status} ${textAt(body, 'detail') ?? ''}${hint}` }
 }
+
+/** Undefined for what is no JSON. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const shown = (text: string): string => (text === '' ? 'nothing at all' : JSON.stringify(text.slice(0, 200)))
 
 /** `fetch failed` says nothing: its cause does. */
 function reasonOf(error: unknown): string {
