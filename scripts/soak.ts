@@ -24,11 +24,11 @@ const PARTS: readonly Part[] = [
 const HELP = `Changes the files of running agents thousands of times, well and badly, under load, and looks for calls that were
 dropped, for answers of a version that must not serve, and for what is left behind in memory.
 
-  npm run soak [-- --only PART] [--seed N] [--percent N] [--at-once N] [--json FILE] [--short]
+  npm run soak [-- --only PART…] [--seed N] [--percent N] [--at-once N] [--json FILE] [--short]
 
 ${PARTS.map(({ name, shows }) => `  ${name.padEnd(18)} ${shows}`).join('\n')}
 
-  --only PART    parts whose name has this in it: "serving", "node 24", "runtime process"
+  --only PART    parts whose name has this in it: "serving", "node 24", "runtime process"; may be given several times
   --seed N       what is random in the order of swaps; a failure names its seed (default 1)
   --percent N    of the calls and swaps of "serving" (default 100; 10: 100,000 and 1,000 in each isolation)
   --at-once N    parts that run at the same time (default 1); from 2 on, what took longer than it should is told and no
@@ -53,7 +53,7 @@ function readOptions(args: readonly string[]): Options | undefined {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      only: { type: 'string', default: '' },
+      only: { type: 'string', multiple: true, default: [''] },
       seed: { type: 'string', default: '1' },
       percent: { type: 'string', default: '100' },
       'at-once': { type: 'string', default: '1' },
@@ -63,8 +63,9 @@ function readOptions(args: readonly string[]): Options | undefined {
     },
   })
   if (values.help) return undefined
-  const parts = PARTS.filter(({ name }) => name.includes(values.only))
-  if (parts.length === 0) throw new Error(`no part has "${values.only}" in its name`)
+  const unknown = values.only.find((word) => !PARTS.some(({ name }) => name.includes(word)))
+  if (unknown !== undefined) throw new Error(`no part has "${unknown}" in its name`)
+  const parts = PARTS.filter(({ name }) => values.only.some((word) => name.includes(word)))
   const [seed, percent, atOnce] = [Number(values.seed), Number(values.percent), Number(values['at-once'])]
   if (!Number.isInteger(seed)) throw new Error('--seed must be a whole number')
   if (!(Number.isInteger(percent) && percent >= 1 && percent <= 100))
