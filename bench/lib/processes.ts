@@ -3,6 +3,9 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+/** From what is seen first of a process's end to its exit status, in milliseconds. */
+const DEATH_MS = 500
+
 export type StartOptions = {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
@@ -74,7 +77,15 @@ function childOf(child: ChildProcess, title: string): Omit<Child, 'pid' | 'start
   return {
     output: () => output,
     signal: (name) => void child.kill(name),
-    whileAlive: (task) => Promise.race([task, ended]),
+    whileAlive: async (task) => {
+      try {
+        return await Promise.race([task, ended])
+      } catch (error) {
+        // A connection that breaks may be the first that is seen of its end.
+        await Promise.race([ended, sleep(DEATH_MS)])
+        throw error
+      }
+    },
     exitCode: exited.then(([code]) => code ?? undefined),
     stop: () => stop(child),
   }

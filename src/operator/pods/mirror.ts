@@ -146,10 +146,9 @@ export class Mirror implements PodState {
     return difference
   }
 
-  /** Gives back what is shared. Not to be used afterwards. */
+  /** Gives back what is shared, once: nothing is to be taken in afterwards, what was told last stays. */
   release(): void {
     for (const [id, state] of this.#items) this.#interner.release(id, state)
-    this.#items.clear()
   }
 
   #told(event: Exclude<HeardEvent, { type: 'reset' }>): Difference {

@@ -206,10 +206,16 @@ describe('reading and following', () => {
     await rig.end()
   })
 
-  test('ends its stream and its timers with the signal', async () => {
-    const rig = await following(new FakeRuntime())
+  test('ends its stream and its timers with the signal, and still says what it knew last', async () => {
+    const runtime = new FakeRuntime()
+    runtime.item('agents/a', serving('a'))
+    const interner = createStateInterner()
+    const rig = await following(runtime, interner)
+    const last = told(rig.pod.state)
     await rig.end()
     expect(rig.pod.phase).toBe('ended')
+    expect(told(rig.pod.state)).toEqual(last)
+    expect(interner.size).toBe(0)
     expect(rig.clock.running()).toBe(0)
   })
 })

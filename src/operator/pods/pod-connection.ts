@@ -167,7 +167,6 @@ class Connection implements PodConnection {
     }
     this.phase = 'ended'
     this.#mirror?.release()
-    this.#mirror = undefined
   }
 
   async #backOff(failures: number): Promise<void> {

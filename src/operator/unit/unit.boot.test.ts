@@ -7,7 +7,7 @@ import { bundleHash } from '../../api/index.ts'
 import { bootFrom } from '../../runtime/boot/index.ts'
 import { filesOf } from '../../runtime/registry/registry.fixture.ts'
 import { forbidden } from '../boot/boot.fixture.ts'
-import { type FakePod, TestUnit } from './unit.fixture.ts'
+import { type FakePod, TestUnit, turns } from './unit.fixture.ts'
 
 const BUNDLES = [{ name: 'files', configMap: 'files' }]
 let unit: TestUnit
@@ -137,6 +137,21 @@ test('a set that is refused shows while it is, and stops nothing', async () => {
   await unit.pass(20_000)
   expect(unit.unit.view.boot).toBeUndefined()
   expect(unit.bootSecrets.found?.set.items['agents/a']?.revision).toBe(unit.revision('agents/a'))
+})
+
+test('the last set holds what pods said last, though the operator stopped before it looked', async () => {
+  await recorded()
+  const held = Promise.withResolvers<void>()
+  for (const pod of unit.pods) pod.gate = ({ mode }) => (mode === 'activate' ? held.promise : undefined)
+  unit.agent('a', { role: 'newer' })
+  await unit.quiet()
+  const newer = unit.revision('agents/a')
+  expect(servedBy('agents/a')).not.toContain(newer)
+  held.resolve()
+  await turns()
+  expect(servedBy('agents/a')).toEqual(all(newer))
+  await unit.stop()
+  expect(unit.bootSecrets.found?.set.items['agents/a']?.revision).toBe(newer)
 })
 
 test('a set that is too large does without a bundle that pods mount, never without one that came after they were made', async () => {

@@ -184,6 +184,11 @@ export function object(kind: Kind, name: string, spec: object, metadata: Partial
   return { apiVersion: API_VERSION, kind, metadata: { ...own, ...metadata }, spec } satisfies KubeObject
 }
 
+/** Lets everything that is ready run. */
+export async function turns(): Promise<void> {
+  for (let turn = 0; turn < 6; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+}
+
 /** One AgentRuntime, `main`, with pods, and everything that it is told. Reconciles whenever it is woken. */
 export class TestUnit {
   readonly clock = createVirtualClock()
@@ -209,6 +214,7 @@ export class TestUnit {
   #isRunning = false
   #generation = 1
   #stop = new AbortController()
+  #boot: BootRecord | undefined
 
   constructor(count = 3, { fence = 5 }: { readonly fence?: number } = {}) {
     this.pods = Array.from({ length: count }, (_, index) => new FakePod(`pod-${index}`))
@@ -250,6 +256,13 @@ export class TestUnit {
   /** Nothing follows the pods any more. */
   end(): void {
     this.#stop.abort(new Error('the operator ends'))
+  }
+
+  /** The operator stops, and has the time to write what is not written yet. Nothing is reconciled any more. */
+  async stop(): Promise<void> {
+    this.end()
+    await turns()
+    await this.#boot?.flush(new AbortController().signal)
   }
 
   /** Another process of the operator, which knows nothing. */
@@ -334,10 +347,11 @@ export class TestUnit {
     const { clock, bootSecrets: secrets } = this
     const owner = { namespace: NAMESPACE, name: 'main', uid: 'uid-main' }
     const common = { clock, fence, secrets, stands: secrets.stands, random: () => 0, log: SILENT, pack: packNow }
-    return new BootRecord(
+    this.#boot = new BootRecord(
       { ...common, runtime: owner, inTurn: (task) => task(), owner: () => owner, onChange: () => this.wake() },
       this.#stop.signal,
     )
+    return this.#boot
   }
 
   #podAt(host: string): FakePod {

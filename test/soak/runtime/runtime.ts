@@ -58,7 +58,7 @@ export async function soakRuntime({ node, isolation, swaps, heapMiB, say }: Runt
     await writer.write(sourcesOf({ number }))
     await midflight.child.whileAlive(untilServed(client, markOf({ number })))
     if (number % Math.ceil(swaps / LOOKS) !== 0) continue
-    looks.push(await lookAt(midflight, number))
+    looks.push(await midflight.child.whileAlive(lookAt(midflight, number)))
     say(`${number} of ${swaps} swaps, ${((looks.at(-1)?.heapBytes ?? 0) / 1e6).toFixed(1)} MB of heap`)
   }
   await client.close()

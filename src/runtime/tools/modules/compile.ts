@@ -6,6 +6,7 @@ import { ProblemError } from '../../../api/index.ts'
 import { type Position, positionAt, textOf } from '../../files/text.ts'
 import { tooDeepAt } from './nesting/nesting.ts'
 import { HEADER_LINES, type ModuleCode, sourceOf } from './program.ts'
+import { splitImports } from './split-imports.ts'
 
 /** A compiled module before its imports are resolved. */
 export type CompiledModule = Pick<ModuleCode, 'code' | 'isAsync' | 'importsAnything'> & {
@@ -103,7 +104,7 @@ function transform(path: string, text: string, sourcemap: boolean) {
   const script = TYPED.test(path) ? transformSync(path, source, { ...TYPESCRIPT, sourcemap }) : undefined
   if (script !== undefined) throwFirst(path, script.errors, source)
   const pass = (code: string) => moduleRunnerTransformSync(path.replace(TYPED, '.js'), code, { sourcemap })
-  const javaScript = script?.code ?? source
+  const javaScript = splitImports(script?.code ?? source)
   const marked = pass(`${javaScript}\nimport "${BEGIN}"`)
   const module = marked.errors.length === 0 ? marked : pass(javaScript)
   return { source, script, module }

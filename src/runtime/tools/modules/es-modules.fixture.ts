@@ -15,7 +15,7 @@ type Export = {
   readonly from?: { to: number; name: Name } | undefined
 }
 type Import = {
-  readonly kind: 'named' | 'namespace' | 'side' | 'star' | 'starAs' | 'json'
+  readonly kind: 'named' | 'namespace' | 'both' | 'side' | 'star' | 'starAs' | 'json'
   readonly to: number
   readonly name: Name
   /** Whether a binding is read without care for errors. */
@@ -42,7 +42,7 @@ const aModuleOf = (index: number): fc.Arbitrary<RandomModule> => {
     { weight: 2, arbitrary: fc.nat(COUNT - 1) },
   )
   const from = oneOf(4, fc.record({ to, name: aName }))
-  const kinds = ['named', 'named', 'namespace', 'side', 'star', 'star', 'starAs', 'json'] as const
+  const kinds = ['named', 'named', 'namespace', 'both', 'side', 'star', 'star', 'starAs', 'json'] as const
   const isBold = fc.nat(9).map((n) => n === 0)
   return fc.record({
     exports: fc.uniqueArray(fc.record({ name: aName, own: fc.constantFrom(...OWN), from }), {
@@ -98,6 +98,11 @@ function importOf({ kind, to, name, isBold }: Import, at: number, all: readonly 
       return { statement: `import { ${nameIn(to, name, all)} as i${at} } from ${path}`, use: read(`i${at}`) }
     case 'namespace':
       return { statement: `import * as n${at} from ${path}`, use: read(`n${at}`) }
+    case 'both': {
+      const isThere = nameIn(to, 'default', all) === 'default'
+      const statement = `import ${isThere ? `d${at}, ` : ''}* as n${at} from ${path}`
+      return { statement, use: read(isThere ? `[d${at}, n${at}]` : `n${at}`) }
+    }
     case 'side':
       return { statement: `import ${path}`, use: '' }
     case 'star':

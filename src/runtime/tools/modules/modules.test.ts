@@ -45,6 +45,12 @@ const CASES: Readonly<Record<string, Case>> = {
     'a.mjs': 'export { x as y, default as d } from "./b.mjs"; export * as ns from "./b.mjs"',
     'b.mjs': 'export const x = 1; export default 2',
   },
+  'default and namespace in one statement': {
+    'main.mjs':
+      'import d, * as ns from "./a.mjs"; import /* a */ e /* b */ , // c\n * /* d */ as b from "./b.mjs" ; export const result = [d, ns.x, ns.default, e(), b.y, `import q, * as r from "./a.mjs"`]',
+    'a.mjs': 'export const x = 1; export default 2',
+    'b.mjs': 'export const y = 3; export default function () { return 4 }',
+  },
   'a cycle of functions': {
     'main.mjs': 'import { even } from "./a.mjs"; export const result = [even(10), even(7)]',
     'a.mjs': 'import { odd } from "./b.mjs"; export function even(n) { return n === 0 || odd(n - 1) }',
