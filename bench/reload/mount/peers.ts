@@ -10,6 +10,7 @@ import { pythonFiles, toolFiles } from './files.ts'
 
 const FOLDER = join(import.meta.dirname, '../peers')
 const PLAIN = join(FOLDER, 'plain-server.ts')
+const LEAST = join(FOLDER, 'least-server.ts')
 const VITE = join(FOLDER, 'vite-server.ts')
 const AGENT_ZERO = join(FOLDER, 'agent_zero.py')
 
@@ -37,6 +38,7 @@ export async function availablePeers(say: Setup['say']): Promise<readonly Peer[]
   )
   return [
     ...(python === undefined ? [] : agentZero(python)),
+    LEAST_OF_NODE,
     NODE_WATCH,
     ...(modules === undefined ? [] : [tsx(modules), nodemon(modules), ...vite(modules)]),
   ]
@@ -58,6 +60,13 @@ const agentZero = (python: string): Peer[] => [
 ]
 
 const toolIn = (directory: string): string => join(directory, 'weather.tool.ts')
+
+const LEAST_OF_NODE: Peer = {
+  name: 'the least that Node needs',
+  setting: 'fs.watch, import',
+  files: toolFiles,
+  command: ({ directory, port }) => [process.execPath, LEAST, String(port), toolIn(directory)],
+}
 
 const NODE_WATCH: Peer = {
   name: 'node --watch',

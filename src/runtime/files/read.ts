@@ -100,7 +100,7 @@ export function shapeOf(directory: string): DirectoryShape {
     const stats = statSync(directory)
     if (!stats.isDirectory()) return { kind: 'absent' }
     const data = lstatSync(join(directory, '..data'), { throwIfNoEntry: false })
-    const location = realpathSync(directory)
+    const location = realpathSync.native(directory)
     const id = `${location}:${stats.dev}:${stats.ino}:${stats.birthtimeMs}`
     return { kind: data?.isSymbolicLink() ? 'mount' : 'plain', location, id }
   } catch {

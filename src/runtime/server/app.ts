@@ -65,6 +65,8 @@ export function createApp(deps: AppDeps): Express {
   const { cancelWaitMs, ...stream } = { ...TIMING, ...deps.timing }
   const app = express()
   app.disable('x-powered-by')
+  // A hash of every answer, which nobody asks for again.
+  app.disable('etag')
   if (auth.type === 'none') app.use(refuseForeign(auth.hosts))
   app.use(openRoutes(deps))
   if (auth.type === 'key') app.use(requireKey(auth.keys))

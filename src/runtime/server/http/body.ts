@@ -39,6 +39,14 @@ function depthWithin(value: unknown, left: number): boolean {
   return left > 0 && Object.values(value).every((field) => depthWithin(field, left - 1))
 }
 
+/** Most bodies are JSON: the other parsers need not look at one that has been read. */
+const unlessRead =
+  (read: RequestHandler): RequestHandler =>
+  (req, res, next) => {
+    if (req.body === undefined) read(req, res, next)
+    else next()
+  }
+
 /**
  * Reads a body of any of the three types into `req.body`: JSON, or the fields of a form as text. No body leaves it
  * undefined. Answers 400 for what cannot be read, 413 for what is too large, 415 for another type, 422 for what is nested
@@ -47,7 +55,7 @@ function depthWithin(value: unknown, left: number): boolean {
 export const readBody: readonly RequestHandler[] = [
   refuseOthers,
   express.json({ limit: MAX_BODY }),
-  express.urlencoded({ limit: MAX_BODY, extended: false, parameterLimit: MAX_FIELDS }),
-  readMultipart,
+  unlessRead(express.urlencoded({ limit: MAX_BODY, extended: false, parameterLimit: MAX_FIELDS })),
+  unlessRead(readMultipart),
   refuseDeep,
 ]
