@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
+import type { JSONSchema7 } from '@ai-sdk/provider'
 import { DEFAULT_TOOL_MEMORY_MIB, type EndCause } from '../../../api/index.ts'
 import { createStateStore, type StateSession, type StateStore } from '../author/state.ts'
 import { createToolSet } from '../in-thread/tool-set.ts'
@@ -41,10 +42,10 @@ export type ProcessHost = ToolHost & {
  */
 export function createProcessHost(options: ProcessHostOptions, signal: AbortSignal): ProcessHost {
   const processes = createProcesses()
-  const standby = new Standby((kind) => processes.add(kind, options.output))
+  const sets = new Set<HostedSet>()
+  const standby = new Standby((kind) => processes.add(kind, options.output, schemasOf(sets)))
   const compile = createCompiler()
   const { states = createStateStore() } = options
-  const sets = new Set<HostedSet>()
   const closed = Promise.withResolvers<void>()
   const close = async () => {
     await Promise.all([standby.close(), ...[...sets].map((set) => set.dispose())])
@@ -85,6 +86,17 @@ export function createProcessHost(options: ProcessHostOptions, signal: AbortSign
   }
 }
 
+/** Schemas that a host is warmed up with, at most. */
+const MAX_SCHEMAS = 64
+/** Longest of them, as JSON: what takes long to compile is not compiled in advance, in case. */
+const MAX_SCHEMA_LENGTH = 4_096
+
+/** What the tools of the newest versions declare: the next one mostly declares the same, and to compile it takes longest. */
+function schemasOf(sets: ReadonlySet<HostedSet>): JSONSchema7[] {
+  const declared = [...sets].reverse().flatMap(({ tools }) => tools.map(({ parameters }) => parameters))
+  return declared.slice(0, MAX_SCHEMAS).filter((schema) => JSON.stringify(schema).length <= MAX_SCHEMA_LENGTH)
+}
+
 /** The version may serve: what it has set counts. One whose states are too large is refused, and its process ends. */
 async function settle(session: StateSession, set: HostedSet): Promise<void> {
   try {
@@ -105,12 +117,12 @@ function createProcesses() {
   }
   return {
     /** @throws HostLost when the system starts no process and says so at once; else the host tells */
-    add(kind: HostKind, output: HostOutput): HostProcess {
+    add(kind: HostKind, output: HostOutput, schemas: readonly JSONSchema7[]): HostProcess {
       const host = new HostProcess(
         childOf(() => spawnHost(kind, output)),
         { memory, memoryMiB: kind.memoryMiB },
       )
-      host.warm(warm)
+      host.warm({ ...warm, schemas })
       if (running.size === 0) process.on('exit', killAll)
       running.add(host)
       void host.gone.then(() => {

@@ -14,7 +14,7 @@ const HELPER = 'export const answer = (text: string): string => text'
 const LOAD_MS = 5_000
 
 /** Code that says nothing, and a call of it: what a host is warmed up with. */
-export function warmLoad(): WarmMessage {
+export function warmLoad(): Omit<WarmMessage, 'schemas'> {
   const files = { 'tools/warm.ts': TOOL, 'tools/answer.ts': HELPER }
   const bundle = bundleOf('warm', new Map(Object.entries(files).map(([path, text]) => [path, Buffer.from(text)])))
   const program = createLinker(bundle, { packages: [], compile: compileModule }).program(['tools/warm.ts'])

@@ -1,4 +1,4 @@
-import type { JSONObject, JSONValue } from '@ai-sdk/provider'
+import type { JSONObject, JSONSchema7, JSONValue } from '@ai-sdk/provider'
 import type { Problem } from '../../../../api/index.ts'
 import type { StateValues } from '../../author/state.ts'
 import type { ModuleCode, Program } from '../../modules/program.ts'
@@ -29,8 +29,13 @@ export type LoadMessage = {
   readonly context: ContextData
 }
 
-/** To be done and forgotten. */
-export type WarmMessage = { readonly type: 'warm'; readonly load: LoadMessage; readonly work: Work }
+/** To be done and forgotten, but for the checks of the schemas, which are kept for tools that declare one of them. */
+export type WarmMessage = {
+  readonly type: 'warm'
+  readonly load: LoadMessage
+  readonly work: Work
+  readonly schemas: readonly JSONSchema7[]
+}
 
 /** What a host is told. */
 export type ToHost =

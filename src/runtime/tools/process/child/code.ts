@@ -54,8 +54,8 @@ export function createCode(parametersOf: ParameterReader): Code {
     return answered.promise
   }
   return {
-    async warm({ load, work }) {
-      await warmUp(load, work, parametersOf).catch(() => undefined)
+    async warm(message) {
+      await warmUp(message, parametersOf).catch(() => undefined)
       send({ type: 'ready' })
     },
     async load(message) {
