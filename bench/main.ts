@@ -1,11 +1,12 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { benchCluster } from './cluster/cluster.ts'
 import { type Bench, type Context, ROOT } from './lib/bench.ts'
+import { writeSection } from './lib/document.ts'
 import { machine } from './lib/machine.ts'
 import { Processes } from './lib/processes.ts'
-import { isMet, markdown, type Result, withSection } from './lib/report.ts'
+import { isMet, markdown, type Result } from './lib/report.ts'
 import { benchOperator } from './operator/operator.ts'
 import { benchPropagation } from './propagation/propagation.ts'
 import { benchReload } from './reload/reload.ts'
@@ -41,7 +42,6 @@ const HELP = `Measures this checkout and writes bench/results/NAME.json and the 
 `
 
 const RESULTS = join(ROOT, 'bench/results')
-const DOCUMENT = join(ROOT, 'docs/benchmarks.md')
 
 type Options = {
   readonly names: readonly string[]
@@ -90,8 +90,7 @@ async function runBench(name: string, { rounds, quick, only, profileDir }: Optio
 async function write(result: Result): Promise<void> {
   await mkdir(RESULTS, { recursive: true })
   await writeFile(join(RESULTS, `${result.bench}.json`), `${JSON.stringify(result, null, 2)}\n`)
-  const document = await readFile(DOCUMENT, 'utf8')
-  await writeFile(DOCUMENT, withSection(document, result.bench, markdown(result)))
+  await writeSection(result.bench, markdown(result))
 }
 
 /** @returns the exit code: 1 when a target was missed or a bench failed, 2 for wrong arguments */

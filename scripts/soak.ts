@@ -1,8 +1,9 @@
 // Runs what takes too long for `npm test`: thousands of reloads under load, and what they leave behind.
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import { writeSection } from '../bench/lib/document.ts'
 import { machine } from '../bench/lib/machine.ts'
-import { isMet, markdownTable, type Target, targetTable } from '../bench/lib/report.ts'
+import { isMet, machineText, markdownTable, type Target, targetTable } from '../bench/lib/report.ts'
 import { reloadsPart, runtimePart } from './soak/leaks.ts'
 import type { Part, Settings } from './soak/part.ts'
 import { type Outcome, runPart, runParts } from './soak/run.ts'
@@ -38,6 +39,7 @@ ${PARTS.map(({ name, shows }) => `  ${name.padEnd(18)} ${shows}`).join('\n')}
 
   npm run soak -- --only "serving process" --seed 7
 
+What is run in full, one part at a time, is written into docs/benchmarks.md.
 The first run installs the oldest Node that is supported into the user's cache folder. It ends with exit code 1 when a
 target is missed. All of it takes about half an hour on two cores.
 `
@@ -77,15 +79,21 @@ function readOptions(args: readonly string[]): Options | undefined {
 function show(outcomes: readonly Outcome[], { timingsCount }: { readonly timingsCount: boolean }): void {
   const targets = outcomes.flatMap((outcome) => outcome.targets)
   const timings = outcomes.flatMap((outcome) => outcome.timings)
-  const { cores, cpu, memoryGiB, platform, node } = machine()
   const seconds = outcomes.map(({ name, seconds: took }) => `${name} ${took.toFixed(0)} s`)
   const sections = [
-    `On ${cores} cores (${cpu}), ${memoryGiB} GiB, ${platform}, Node ${node}: ${seconds.join(', ')}.`,
+    `On ${machineText(machine())}: ${seconds.join(', ')}.`,
     markdownTable(targetTable(targets)),
     markdownTable({ ...targetTable(timings), title: timingsCount ? 'Times' : 'Times, which do not count here' }),
     ...outcomes.flatMap((outcome) => outcome.tables.map(markdownTable)),
   ]
   process.stdout.write(`\n${sections.join('\n\n')}\n\n`)
+}
+
+/** A part as it stands among the other figures. */
+function sectionOf({ seconds, targets, timings, tables }: Outcome): string {
+  const date = new Date().toISOString().slice(0, 10)
+  const head = `Measured ${date}, in ${seconds.toFixed(0)} s, on ${machineText(machine())}.`
+  return [head, ...[targetTable([...targets, ...timings]), ...tables].map(markdownTable)].join('\n\n')
 }
 
 /** Says what went wrong and how to see it again. */
@@ -122,6 +130,8 @@ async function main(args: readonly string[]): Promise<number> {
   const missed = new Set(counted.filter((target) => !isMet(target)))
   show(outcomes, { timingsCount })
   explain(outcomes, missed, options)
+  if (timingsCount && options.percent === 100)
+    for (const outcome of outcomes) await writeSection(`soak ${outcome.name}`, sectionOf(outcome))
   if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(outcomes, null, 2)}\n`)
   process.stdout.write(`${counted.length - missed.size} passed, ${missed.size} failed\n`)
   return missed.size === 0 ? 0 : 1

@@ -53,18 +53,11 @@ export function targetTable(targets: readonly Target[]): Table {
   return { title: 'Targets', columns: ['what', 'target', 'measured', 'met'], rows }
 }
 
+export const machineText = ({ cores, cpu, memoryGiB, platform, node }: Machine): string =>
+  `${cores} cores (${cpu}), ${memoryGiB} GiB, ${platform}, Node ${node}`
+
 /** A result as Markdown. */
 export function markdown({ targets, tables, machine, rounds, measuredAt }: Result): string {
-  const { cores, cpu, memoryGiB, platform, node } = machine
-  const where = `${cores} cores (${cpu}), ${memoryGiB} GiB, ${platform}, Node ${node}`
-  const head = `Measured ${measuredAt.slice(0, 10)}, ${rounds} interleaved rounds, on ${where}.`
+  const head = `Measured ${measuredAt.slice(0, 10)}, ${rounds} interleaved rounds, on ${machineText(machine)}.`
   return [head, ...[targetTable(targets), ...tables].map(markdownTable)].join('\n\n')
-}
-
-/** `text` with what stands between the markers of a bench replaced; unchanged when it has no such markers. */
-export function withSection(text: string, bench: string, section: string): string {
-  const [open, close] = [`<!-- begin ${bench}: written by npm run bench -->`, `<!-- end ${bench} -->`]
-  const [from, to] = [text.indexOf(open), text.indexOf(close)]
-  if (from < 0 || to < from) return text
-  return `${text.slice(0, from + open.length)}\n\n${section}\n\n${text.slice(to)}`
 }

@@ -12,6 +12,7 @@ import { importPackage } from '../modules/packages.ts'
 import type { Program } from '../modules/program.ts'
 import { messageOf, type Trace } from '../modules/thrown.ts'
 import { createTrace } from '../modules/trace.ts'
+import { createPace, type Pace } from '../pace.ts'
 import type { ToolHost, ToolSet } from '../port.ts'
 import { createToolSet } from './tool-set.ts'
 import { planNext, reportOf, sourcesOf, type Version } from './version.ts'
@@ -34,7 +35,10 @@ export function createInThreadHost(states: StateStore = createStateStore()): Too
         const started = performance.now()
         const before = previous && versions.get(previous)
         const linker = createLinker(bundle, { packages, compile })
-        const program = linker.program(entriesOf(bundle))
+        const pause = createPace()
+        const entries = entriesOf(bundle)
+        await linker.compile(entries, pause)
+        const program = linker.program(entries)
         const graph = linker.graph()
         const plan = planNext(before, { graph, packages })
         const sources = sourcesOf(bundle, before, plan)
@@ -42,12 +46,13 @@ export function createInThreadHost(states: StateStore = createStateStore()): Too
         const linked = performance.now()
         const kept = before && { from: before.table, paths: plan.keep }
         const table = new ModuleTable(program, surroundingsOf(linker, session), kept)
-        const source = { timeoutMs, linker, sources, trace }
+        const source = { timeoutMs, linker, sources, trace, pause }
         const tried = await orAbandon(table, async () => {
           const loaded = await evaluateAll(table, program, source)
           const authored = readAuthored(loaded, { bundle: bundle.name, parametersOf, trace })
           const evaluated = performance.now()
           await runSelfTests(authored.tools.values(), { context, trace })
+          await pause()
           return { authored, evaluated }
         })
         session.settle()
@@ -91,6 +96,7 @@ type Source = {
   readonly linker: Linker
   readonly sources: BundleFiles['files']
   readonly trace: Trace
+  readonly pause: Pace
 }
 
 /** A version that is refused leaves the modules that it was to keep as they were. */
@@ -104,12 +110,14 @@ async function orAbandon<T>(table: ModuleTable, work: () => Promise<T>): Promise
 }
 
 async function evaluateAll(table: ModuleTable, program: Program, source: Source): Promise<Map<string, object>> {
-  const { timeoutMs } = source
+  const { timeoutMs, pause } = source
   const loaded = new Map<string, object>()
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const timer = setTimeout(() => reject(loadTimeout(table, timeoutMs)), timeoutMs)
   const evaluate = async () => {
+    await pause()
     await table.prepare()
+    await pause()
     for (const file of program.entries) loaded.set(file, await table.evaluate(file))
   }
   // Handled here also when it fails after the time is up.

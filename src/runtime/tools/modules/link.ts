@@ -10,6 +10,8 @@ export type DynamicLink = { readonly target: Target; readonly modules: readonly 
 
 /** Compiles the files of one version of a bundle and resolves what they import. Nothing of it is evaluated. */
 export type Linker = {
+  /** Compiles what `program` needs, with a pause before each file. What is wrong is told by `program`. */
+  compile(entries: readonly string[], pause: () => Promise<void>): Promise<void>
   /**
    * The files and everything that they import.
    * @throws ProblemError FileNotText, InvalidSyntax, ImportNotFound, PackageNotAllowed
@@ -93,6 +95,17 @@ export function createLinker({ name, files }: BundleFiles, { packages, compile }
   return {
     warnings,
     located,
+    async compile(entries, pause) {
+      const seen = new Set<string>()
+      const waiting = [...entries].reverse()
+      for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+        if (seen.has(path)) continue
+        seen.add(path)
+        await pause()
+        const { imports } = nodeOf(path)
+        for (const target of Object.values(imports)) if (target.type === 'file') waiting.push(target.path)
+      }
+    },
     program(entries) {
       // One after the other: the first file that is wrong is told of.
       for (const entry of entries) link([entry])

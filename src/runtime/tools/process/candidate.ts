@@ -3,6 +3,7 @@ import type { StateSession } from '../author/state.ts'
 import type { CompiledModule } from '../modules/compile.ts'
 import { createLinker } from '../modules/link.ts'
 import { createTrace } from '../modules/trace.ts'
+import { createPace } from '../pace.ts'
 import type { ToolLoadOptions } from '../port.ts'
 import type { LoadMessage } from './channel/messages.ts'
 import { loadProblem, lossOf, type Source } from './failures.ts'
@@ -24,9 +25,10 @@ type Compile = (path: string, content: Uint8Array) => CompiledModule
  * Compiles and links the code of a bundle.
  * @throws ProblemError FileNotText, InvalidSyntax, ImportNotFound, PackageNotAllowed
  */
-export function sourceOf(bundle: BundleFiles, packages: readonly string[], compile: Compile): Source {
+export async function sourceOf(bundle: BundleFiles, packages: readonly string[], compile: Compile): Promise<Source> {
   const entries = [...bundle.files.keys()].filter((path) => ['tool', 'extension'].includes(roleOf(path).role)).sort()
   const linker = createLinker(bundle, { packages, compile })
+  await linker.compile(entries, createPace())
   return { bundle, linker, program: linker.program(entries), trace: createTrace(bundle) }
 }
 

@@ -62,7 +62,8 @@ export function createProcessHost(options: ProcessHostOptions, signal: AbortSign
       const session = states.open(bundle.name)
       try {
         const started = performance.now()
-        const source = sourceOf(bundle, packages, compile)
+        const source = await sourceOf(bundle, packages, compile)
+        signal.throwIfAborted()
         // A set keeps its options for as long as it lives: with the version before it, it would keep all that ever were.
         const kept = { ...loadOptions, previous: undefined }
         const candidate = { source, session, transform: performance.now() - started, options: kept }
