@@ -35,8 +35,9 @@ export function createInThreadHost(states: StateStore = createStateStore()): Too
         const started = performance.now()
         const before = previous && versions.get(previous)
         const linker = createLinker(bundle, { packages, compile })
-        const pause = createPace()
         const entries = entriesOf(bundle)
+        // Without code there is nothing that takes long.
+        const pause = entries.length === 0 ? async () => undefined : createPace()
         await linker.compile(entries, pause)
         const program = linker.program(entries)
         const graph = linker.graph()
