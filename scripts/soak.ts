@@ -41,7 +41,7 @@ ${PARTS.map(({ name, shows }) => `  ${name.padEnd(18)} ${shows}`).join('\n')}
 
 What is run in full, one part at a time, is written into docs/benchmarks.md.
 The first run installs the oldest Node that is supported into the user's cache folder. It ends with exit code 1 when a
-target is missed. All of it takes about half an hour on two cores.
+target is missed. All of it takes three quarters of an hour on two cores.
 `
 
 type Options = Settings & {
